@@ -1,0 +1,1 @@
+"""What an organisation runs to take part."""

@@ -1,0 +1,1 @@
+"""From one topology file to a running network, and back down."""
