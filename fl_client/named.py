@@ -1,0 +1,26 @@
+"""Things chosen by name: a registry's entry, or the user's own by import path ``module:Name``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from fl_client.errors import BadInput
+
+
+def resolve(name: str, registry: Mapping[str, Any], kind: str) -> Any:
+    """The entry of ``registry`` called ``name``, or what the import path ``module:Name`` names.
+
+    ``kind`` says in the error what was looked for. Raises BadInput if there is no such thing.
+    """
+    if name in registry:
+        return registry[name]
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        known = ", ".join(sorted(registry)) or "none"
+        raise BadInput(f"no {kind} is called {name!r}", f"Known: {known}; your own: module:Name")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise BadInput(f"{kind} {name!r} cannot be imported: {error}", "Check the import path") from error

@@ -1,0 +1,90 @@
+"""A model's parameters as bytes: safetensors, float32, tensors named ``00000``, ``00001``, ….
+
+The same arrays give the same bytes everywhere, so that equal models have equal CIDs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+
+def to_bytes(arrays: Sequence[np.ndarray]) -> bytes:
+    """Encode float32 arrays of any shapes. ValueError: another dtype, or NaN or Inf."""
+    for index, array in enumerate(arrays):
+        if array.dtype != np.float32:
+            raise ValueError(f"tensor {_name(index)} is {array.dtype}, not float32")
+        _check_finite(index, array)
+    return bytes(
+        safetensors.numpy.save(
+            {_name(i): np.ascontiguousarray(a).reshape(a.shape) for i, a in enumerate(arrays)}
+        )
+    )
+
+
+def from_bytes(data: bytes, like: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+    """Decode what ``to_bytes`` wrote; with ``like``, demand its number of tensors and their shapes.
+
+    ValueError (it names the reason): not safetensors, missing or extra tensors, another dtype or shape,
+    NaN or Inf.
+    """
+    try:
+        tensors = dict(safetensors.deserialize(bytes(data)))  # type: ignore[no-untyped-call]
+    except Exception as error:  # the parser raises several unrelated types
+        raise ValueError(f"malformed: not a safetensors file ({error})") from None
+    expected = len(tensors) if like is None else len(like)
+    _check_names(set(tensors), expected)
+    arrays = [_array(index, tensors[_name(index)]) for index in range(expected)]
+    if like is not None:
+        check_shapes(arrays, like)
+    return arrays
+
+
+def check_shapes(arrays: Sequence[np.ndarray], like: Sequence[np.ndarray]) -> None:
+    """ValueError unless both have the same number of arrays, of the same shapes."""
+    if len(arrays) != len(like):
+        raise ValueError(f"wrong number of tensors: {len(arrays)}, expected {len(like)}")
+    for index, (array, model) in enumerate(zip(arrays, like, strict=True)):
+        if array.shape != model.shape:
+            raise ValueError(f"wrong shape: tensor {_name(index)} is {array.shape}, expected {model.shape}")
+
+
+def subtract(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """``left - right`` array by array, in float32."""
+    check_shapes(left, right)
+    return [np.subtract(a, b, dtype=np.float32) for a, b in zip(left, right, strict=True)]
+
+
+def add(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """``left + right`` array by array, in float32."""
+    check_shapes(left, right)
+    return [np.add(a, b, dtype=np.float32) for a, b in zip(left, right, strict=True)]
+
+
+def _name(index: int) -> str:
+    return f"{index:05d}"
+
+
+def _check_finite(index: int, array: np.ndarray) -> None:
+    if not np.isfinite(array).all():
+        raise ValueError(f"NaN or Inf in tensor {_name(index)}")
+
+
+def _check_names(names: set[str], expected: int) -> None:
+    wanted = {_name(index) for index in range(expected)}
+    if extra := names - wanted:
+        raise ValueError(f"extra tensor {min(extra)!r}")
+    if missing := wanted - names:
+        raise ValueError(f"missing tensor {min(missing)!r}")
+
+
+def _array(index: int, tensor: Mapping[str, Any]) -> np.ndarray:
+    if tensor["dtype"] != "F32":
+        raise ValueError(f"wrong dtype: tensor {_name(index)} is {tensor['dtype']}, not F32")
+    array = np.frombuffer(tensor["data"], dtype="<f4").reshape(tensor["shape"]).astype(np.float32)
+    _check_finite(index, array)
+    return array
