@@ -22,7 +22,7 @@ class _Part(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     """A part of the file: an unknown field is a mistake, not an extension."""
 
 
-class Chaincode(_Part):
+class Chaincode(_Part, frozen=True):
     """The chaincode, and the Python module that serves it (``python -m MODULE FACTORY …``)."""
 
     name: str = "candor"
@@ -32,7 +32,7 @@ class Chaincode(_Part):
     settings: dict[str, Any] = {}  # joined by what the network knows: organisations, beacon
 
 
-class Orderers(_Part):
+class Orderers(_Part, frozen=True):
     """The ordering service: Raft with ``count`` consenters."""
 
     count: int = 3
@@ -43,7 +43,7 @@ class Orderers(_Part):
     max_messages: int = 500
 
 
-class Organisation(_Part):
+class Organisation(_Part, frozen=True):
     """An organisation: one peer, one chaincode server, ``clients`` client identities."""
 
     msp_id: str
@@ -61,7 +61,7 @@ class Organisation(_Part):
         return f"peer0.{self.domain}"
 
 
-class Drand(_Part):
+class Drand(_Part, frozen=True):
     """The randomness beacon: one node an organisation."""
 
     period: int = 1  # seconds a round
@@ -69,7 +69,7 @@ class Drand(_Part):
     genesis_delay: int = 12  # seconds from the proposal to round 1: the key generation's time
 
 
-class Topology(_Part):
+class Topology(_Part, frozen=True):
     """A network: orderers, organisations, chaincode, and what runs beside each peer."""
 
     name: str
