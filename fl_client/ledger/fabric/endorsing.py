@@ -1,0 +1,143 @@
+"""Asking peers: one for a query, one of each of enough organisations for an endorsement."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grpc
+
+from fl_client.errors import CandorError, Disagreement, Refused, Unavailable
+from fl_client.ledger import verdict
+from fl_client.ledger.base import majority
+from fl_client.ledger.refusal import parse_refusal
+
+from .breaker import Breaker
+from .identity import endorsed_by
+from .proposals import Proposal
+from .transport import Peer
+
+_log = logging.getLogger(__name__)
+_TIMEOUT = 35.0  # a peer gives its chaincode 30 s
+_LAG_PAUSES = (0.15, 0.4, 0.8)  # peers a block apart read different versions for a moment
+_DEFECT = "internal error"  # the message of chaincode.shim for an exception in a contract
+
+
+class Endorsers:
+    """The channel's peers; ``peers`` holds the own organisation's first."""
+
+    def __init__(self, peers: Sequence[Peer], *, timeout: float = _TIMEOUT) -> None:
+        self._peers = list(peers)
+        self._timeout = timeout
+        self._turn = itertools.count()
+        self._breaker = Breaker()
+        self.organisations = tuple(dict.fromkeys(peer.msp_id for peer in peers))
+
+    def in_order(self) -> list[Peer]:
+        """Every peer: the own organisation's first, those that failed lately last."""
+        return self._breaker.order(self._peers)
+
+    async def one(self, proposal: Proposal, what: str) -> Any:
+        """The first peer's ProposalResponse; the next is asked when one is unreachable or ill.
+
+        Raises: Refused, Unavailable.
+        """
+        errors: list[CandorError] = []
+        for peer in self.in_order():
+            outcome = await self._ask(peer, proposal, _content)
+            if isinstance(outcome, verdict.Answer):
+                return outcome.response
+            if isinstance(outcome, Refused) and outcome.code < 500:
+                raise outcome
+            errors.append(outcome)
+        raise next((error for error in errors if isinstance(error, Refused)), None) or Unavailable(
+            f"{what}: no peer answered ({'; '.join(map(str, errors))})"
+        )
+
+    async def most(
+        self, proposal: Proposal, what: str, content: Callable[[Any], bytes] | None = None
+    ) -> Sequence[Any]:
+        """Equal ProposalResponses from more than half of the organisations, one each.
+
+        ``content``: what of a response has to be equal; by default all that is endorsed.
+        Raises: Refused, Disagreement, Unavailable.
+        """
+        for pause in (*_LAG_PAUSES, None):
+            try:
+                return await self._round(proposal, what, content or _content)
+            except Disagreement:
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
+
+    async def _round(self, proposal: Proposal, what: str, content: Callable[[Any], bytes]) -> Sequence[Any]:
+        waiting, outcomes, total = self._order_of_organisations(), [], len(self.organisations)
+        ask = majority(total)
+        while ask:
+            now, waiting = waiting[:ask], waiting[ask:]
+            outcomes += await asyncio.gather(*(self._organisation(each, proposal, content) for each in now))
+            ask = verdict.still_needed(outcomes, total)
+        answers = verdict.agreed(outcomes, total)
+        if not answers:
+            raise verdict.failure(outcomes, total, what)
+        return [each.response for each in answers]
+
+    def _order_of_organisations(self) -> list[str]:
+        own, *others = self.organisations
+        turn = next(self._turn) % len(others) if others else 0
+        ready = {peer.msp_id for peer in self._peers if not self._breaker.is_open(peer)}
+        return sorted([own, *others[turn:], *others[:turn]], key=lambda each: each not in ready)
+
+    async def _organisation(
+        self, organisation: str, proposal: Proposal, content: Callable[[Any], bytes]
+    ) -> verdict.Outcome:
+        """The organisation's answer, from its first peer that is well."""
+        outcome: verdict.Outcome = Unavailable(f"{organisation} has no peer")
+        for peer in self._breaker.order(each for each in self._peers if each.msp_id == organisation):
+            outcome = await self._ask(peer, proposal, content)
+            if not isinstance(outcome, Unavailable) and not _is_defect(outcome):
+                break
+        return outcome
+
+    async def _ask(
+        self, peer: Peer, proposal: Proposal, content: Callable[[Any], bytes]
+    ) -> verdict.Answer | CandorError:
+        try:
+            response = await peer.send_proposal(proposal.signed, self._timeout)
+        except grpc.RpcError as error:
+            self._breaker.failed(peer)
+            return Unavailable(f"{peer.name}: {_reason(error)}")
+        self._breaker.worked(peer)
+        status, message = response.response.status, response.response.message
+        if 400 <= status < 500 or (status >= 500 and _from_chaincode(message)):
+            return parse_refusal(status, message)
+        if not 200 <= status < 400:
+            return Unavailable(f"{peer.name}: {status} {message}")
+        if not endorsed_by(response.endorsement, response.payload, peer.msp_id):
+            _log.warning("peer %s sent an endorsement that is not signed by its organisation", peer.name)
+            return Unavailable(f"{peer.name}: its endorsement is not validly signed")
+        return verdict.Answer(peer.msp_id, content(response), response)
+
+
+def _content(response: Any) -> bytes:
+    payload: bytes = response.payload
+    return payload
+
+
+def _is_defect(outcome: verdict.Outcome) -> bool:
+    return isinstance(outcome, Refused) and outcome.code >= 500
+
+
+def _from_chaincode(message: str) -> bool:
+    """A 500 is the contract's defect, or the peer's own trouble: the text alone tells."""
+    return _DEFECT in message
+
+
+def _reason(error: grpc.RpcError) -> str:
+    code = getattr(error, "code", lambda: None)()
+    details = getattr(error, "details", lambda: "")() or ""
+    return f"{getattr(code, 'name', 'RPC error')} {details}".strip()

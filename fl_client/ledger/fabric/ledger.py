@@ -1,0 +1,203 @@
+"""The Ledger on Fabric."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from fabric_protos.common import common_pb2, ledger_pb2
+
+from fl_client.connection import Connection
+from fl_client.errors import (
+    CommitRejected,
+    CommitTimeout,
+    NotStored,
+    ReadConflict,
+    Refused,
+    Unavailable,
+)
+from fl_client.ledger.base import Event, Ledger, Receipt
+
+from . import blocks
+from .commits import Commits
+from .deliver import follow
+from .endorsing import Endorsers
+from .identity import member_id, signing_user
+from .ordering import Orderers
+from .proposals import Proposal, propose, signed_result
+from .transport import Orderer, Peer
+
+_COMMIT_TIMEOUT = 45.0
+_RESEND = 3.0
+_STATUS_TIMEOUT = 5.0
+
+
+class FabricLedger(Ledger):
+    """One identity's access to the channel that ``connection`` describes.
+
+    ``commit_timeout`` (seconds, at least 30: a change of the Raft leader has to fit in) is how long
+    a transaction may take from the ordering service into a block.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        key: Path,
+        certificate: Path,
+        commit_timeout: float = _COMMIT_TIMEOUT,
+    ) -> None:
+        self._connection, self._commit_timeout = connection, commit_timeout
+        self._user = signing_user(connection.organisation, key, certificate)
+        self.msp_id, self.member_id = connection.organisation, member_id(self._user)
+        self.channel, self.chaincode = connection.channel, connection.chaincode
+        self.organisations = connection.organisations
+        self._nodes: list[Peer | Orderer] = []
+
+    async def __aenter__(self) -> Self:
+        """Connect, and begin to follow the chain: before anything is submitted.
+
+        Raises: BadInput for unusable certificates, Unavailable when no peer answers.
+        """
+        own = self.msp_id
+        ordered = sorted(self._connection.peers, key=lambda each: each.msp_id != own)
+        peers = [Peer(each) for each in ordered]
+        orderers = [Orderer(each) for each in self._connection.orderers]
+        self._nodes = [*peers, *orderers]
+        self._peers, self._endorsers, self._orderers = peers, Endorsers(peers), Orderers(orderers)
+        try:
+            self._commits = Commits(self._filtered_blocks, await self.height())
+        except BaseException:
+            await self._disconnect()
+            raise
+        return self
+
+    async def close(self) -> None:
+        if self._nodes:
+            await self._commits.close()
+            await self._disconnect()
+
+    async def submit(
+        self, transaction: str, *args: Any, transient: Mapping[str, bytes] | None = None
+    ) -> Receipt:
+        proposal = self._propose(transaction, args, transient)
+        endorsements = await self._endorsers.most(proposal, transaction)
+        outcome = await self._commit(proposal.tx_id, proposal.envelope(endorsements))
+        if outcome.code in blocks.READ_CONFLICTS:
+            raise ReadConflict(f"{transaction} ({proposal.tx_id}) read what another transaction wrote")
+        if outcome.code != blocks.VALID:
+            raise CommitRejected(proposal.tx_id, outcome.name)
+        return Receipt(proposal.tx_id, outcome.block, signed_result(endorsements[0]))
+
+    async def evaluate(self, transaction: str, *args: Any) -> bytes:
+        response = await self._endorsers.one(self._propose(transaction, args), transaction)
+        return bytes(response.response.payload)
+
+    async def agree(self, transaction: str, *args: Any) -> bytes:
+        proposal = self._propose(transaction, args)
+        return signed_result((await self._endorsers.most(proposal, transaction, signed_result))[0])
+
+    async def changed(self, timeout: float) -> bool:
+        return await self._commits.changed(timeout)
+
+    def events(self, start: int | None = None) -> AsyncIterator[Event]:
+        return self._events(self._commits.following if start is None else start)
+
+    async def height(self) -> int:
+        raw = await self._system("GetChainInfo", self.channel)
+        return int(ledger_pb2.BlockchainInfo.FromString(raw).height)
+
+    async def block(self, number: int) -> bytes:
+        """The serialised common.Block."""
+        if not 0 <= number < await self.height():
+            raise NotStored(f"there is no block {number} yet")
+        return await self._system("GetBlockByNumber", self.channel, str(number))
+
+    async def _commit(self, tx_id: str, envelope: Any) -> blocks.Outcome:
+        """Send the envelope until it is in a block.
+
+        Raises: Refused when the ordering service refuses it for good, CommitTimeout.
+        """
+        future = self._commits.expect(tx_id)
+        sending = asyncio.create_task(self._send_until_cancelled(tx_id, envelope, future))
+        try:
+            deadline = self._commit_timeout
+            await asyncio.wait({future, sending}, timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
+            if future.done():
+                return future.result()
+            if sending.done():
+                sending.result()  # raises: it ends by an error alone
+            outcome = await self._outcome(tx_id)
+            if outcome is None:
+                raise CommitTimeout(tx_id)
+            return outcome
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            self._commits.forget(tx_id)
+
+    async def _send_until_cancelled(
+        self, tx_id: str, envelope: Any, future: asyncio.Future[blocks.Outcome]
+    ) -> None:
+        """The SAME envelope again and again: one accepted by a Raft leader that dies is lost.
+
+        It cannot commit twice, since a second copy is marked DUPLICATE_TXID. From the second
+        time on, peers are asked too: the one whose blocks are followed may hang.
+        """
+        while True:
+            began = time.monotonic()
+            with contextlib.suppress(Unavailable):
+                await self._orderers.broadcast(envelope)
+            await asyncio.sleep(max(0.0, began + _RESEND - time.monotonic()))
+            outcome = await self._outcome(tx_id)
+            if outcome is not None and not future.done():
+                future.set_result(outcome)
+
+    async def _outcome(self, tx_id: str) -> blocks.Outcome | None:
+        """What any peer's ledger says about the transaction; None when none of them has it.
+
+        (GetBlockByTxID: like GetTransactionByID, with the block's number.)
+        """
+        proposal = propose(self._user, self.channel, "qscc", "GetBlockByTxID", [self.channel, tx_id])
+
+        async def ask(peer: Peer) -> blocks.Outcome | None:
+            with contextlib.suppress(Exception):  # unreachable, or does not know it: the same here
+                response = await peer.send_proposal(proposal.signed, _STATUS_TIMEOUT)
+                if response.response.status == 200:
+                    return blocks.outcome_in(common_pb2.Block.FromString(response.response.payload), tx_id)
+            return None
+
+        found = await asyncio.gather(*(ask(peer) for peer in self._peers))
+        return next((each for each in found if each is not None), None)
+
+    async def _events(self, start: int) -> AsyncIterator[Event]:
+        stream = follow(self._endorsers.in_order, self.channel, self._user, start, filtered=False)
+        async with contextlib.aclosing(stream):
+            async for block in stream:
+                for event in blocks.events(block, self.chaincode):
+                    yield event
+
+    def _filtered_blocks(self, start: int) -> AsyncIterator[Any]:
+        return follow(self._endorsers.in_order, self.channel, self._user, start, filtered=True)
+
+    def _propose(
+        self, function: str, args: Sequence[Any], transient: Mapping[str, bytes] | None = None
+    ) -> Proposal:
+        return propose(self._user, self.channel, self.chaincode, function, args, transient)
+
+    async def _system(self, function: str, *args: str) -> bytes:
+        """A query of the peer's own chaincode about its ledger."""
+        proposal = propose(self._user, self.channel, "qscc", function, args)
+        try:
+            response = await self._endorsers.one(proposal, f"qscc {function}")
+        except Refused as error:  # qscc knows no refusals, only peers in trouble
+            raise Unavailable(f"qscc {function}: {error.message}") from error
+        return bytes(response.response.payload)
+
+    async def _disconnect(self) -> None:
+        nodes, self._nodes = self._nodes, []
+        await asyncio.gather(*(node.close() for node in nodes), return_exceptions=True)
