@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from network.ports import Ports
 from network.processes import Keeper
+from network.progress import Progress
 from network.topology import Topology
-
-Progress = Callable[[str], None]
 
 
 class Programs(Protocol):

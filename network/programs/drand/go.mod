@@ -1,6 +1,6 @@
 module candor/programs/drand
 
-go 1.26.8
+go 1.26.0
 
 tool github.com/drand/drand/v2/cmd/drand
 

@@ -1,6 +1,6 @@
 module candor/programs/fabric
 
-go 1.26.8
+go 1.26.0
 
 tool (
 	github.com/hyperledger/fabric/cmd/configtxgen

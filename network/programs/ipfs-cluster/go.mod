@@ -1,6 +1,6 @@
 module candor/programs/ipfs-cluster
 
-go 1.26.8
+go 1.26.0
 
 tool github.com/ipfs-cluster/ipfs-cluster/cmd/ipfs-cluster-service
 
