@@ -27,7 +27,7 @@ class Problem(Protocol):
         ...
 
     def private(self, client: int, clients: int) -> tuple[np.ndarray, np.ndarray]:
-        """Client ``client``'s (0-based, of ``clients``) own inputs (n, …), float32, and labels (n,), int64."""
+        """The own inputs (n, …), float32, and labels (n,), int64, of client 0 ≤ ``client`` < ``clients``."""
         ...
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray]:
