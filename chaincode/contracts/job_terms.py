@@ -1,0 +1,115 @@
+"""What makes a job's specification sound: every rule in one place, each fault naming its field. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chaincode import cid, report
+from chaincode.mechanisms import MECHANISMS
+from chaincode.mtpp import RULES
+from chaincode.mtpp.payment import best_gain, worst_loss
+from chaincode.records import Consortium, JobSpec
+from chaincode.shim.errors import Unprocessable
+
+MAX_REPORT = 2**20
+MAX_REPORTS = 32 * 2**20
+MAX_SETTLEMENT = 2**33  # multiply-adds: a few seconds of one core
+MAX_SLOTS = 1024
+STRATEGIES = ("fedavg",)
+
+
+def check(spec: JobSpec, terms: Consortium) -> None:
+    """Refuse (422) the first fault of a specification, naming the field and what it must be."""
+    for field, fault in faults(spec, terms):
+        raise Unprocessable(f"{field}: {fault}", field=field)
+
+
+def faults(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
+    """Every fault as (field, what it must be); sizes first, since money is computed from them."""
+    for group in (_names, _sizes, _participants, _windows, _money):
+        found = list(group(spec, terms))
+        yield from found
+        if found:
+            return
+
+
+def _names(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
+    known = {
+        "mechanism": (spec.mechanism, MECHANISMS),
+        "rule": (spec.rule, [name for name, rule in RULES.items() if not rule.needs]),
+        "strategy": (spec.strategy, STRATEGIES),
+    }
+    for field, (value, names) in known.items():
+        if value not in names:
+            yield field, f"must be one of {', '.join(sorted(names))}"
+    for field, value in (("model", spec.model), ("public_set", spec.public_set)):
+        try:
+            cid.parse(value)
+        except ValueError as fault:
+            yield field, f"must be a CID: {fault}"
+    if spec.committee != 1:
+        yield "committee", f"must be 1 under rules version 1, not {spec.committee}"
+
+
+def _sizes(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
+    if not 2 <= spec.scored_tasks <= spec.tasks <= spec.public_items:
+        yield "tasks", "must satisfy 2 <= scored_tasks <= tasks <= public_items"
+        return
+    size = report.size(spec.tasks, spec.alphabet)
+    if size > MAX_REPORT:
+        yield "tasks", f"make a report of {size} bytes; at most {MAX_REPORT}"
+    if size * spec.max_participants > MAX_REPORTS:
+        yield (
+            "max_participants",
+            f"make reports of {size * spec.max_participants} bytes; at most {MAX_REPORTS}",
+        )
+    rule = RULES[spec.rule]
+    try:
+        rule.check(spec.scored_tasks, spec.alphabet)
+    except ValueError as fault:
+        yield "scored_tasks", str(fault)
+    if rule.cost(spec.max_participants, spec.scored_tasks, spec.alphabet) > MAX_SETTLEMENT:
+        yield "scored_tasks", "make the settlement too costly for this alphabet and max_participants"
+
+
+def _participants(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
+    if spec.min_participants > spec.max_participants:
+        yield "min_participants", "must be at most max_participants"
+    if spec.peers > 1 and spec.peers % 2:
+        yield "peers", "must be even, 1 or 0 (all others)"
+    if spec.max_members_per_org * len(terms.organisations) > MAX_SLOTS:
+        yield "max_members_per_org", f"times the organisations must be at most {MAX_SLOTS}"
+    roster = spec.allow_list
+    if roster is None:
+        return
+    if len(set(roster)) != len(roster):
+        yield "allow_list", "names a member twice"
+    if len(roster) < spec.min_participants:
+        yield "allow_list", "must name at least min_participants members"
+    for msp_id in sorted({member.partition(":")[0] for member in roster}):
+        if sum(member.startswith(f"{msp_id}:") for member in roster) > spec.max_members_per_org:
+            yield "allow_list", f"names more members of {msp_id} than max_members_per_org"
+
+
+def _windows(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
+    gap = spec.gap * terms.beacon.period
+    if gap <= 2 * terms.freshness + terms.margin:
+        least = (2 * terms.freshness + terms.margin) // terms.beacon.period + 1
+        yield "gap", f"must be at least {least} beacon rounds: gap x period > 2F + margin"
+    for field in ("commit_seconds", "reveal_seconds", "missing_seconds", "aggregate_seconds"):
+        if getattr(spec, field) <= 2 * gap:
+            yield field, f"must be over {2 * gap}: twice gap x period"
+
+
+def _money(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
+    rule = RULES[spec.rule]
+    most = spec.max_participants * best_gain(rule, spec.scored_tasks, spec.alphabet, spec.price)
+    if most > spec.round_pool:
+        yield "round_pool", f"must be at least {most}: max_participants x the best payment"
+    least = worst_loss(rule, spec.scored_tasks, spec.alphabet, spec.price)
+    if spec.stake < least:
+        yield "stake", f"must be at least {least}: the worst payment"
+    if spec.pool >= 2**63:
+        yield "round_pool", "times rounds must be below 2^63"
+    if spec.lock >= 2**63:
+        yield "bond", "with the stake must be below 2^63"

@@ -1,0 +1,173 @@
+"""Step 8: all scores and all payments of a round, in one transaction over keys nothing can write any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from chaincode import report, scoring
+from chaincode.beacon import Beacon
+from chaincode.contracts import keys, state, time
+from chaincode.contracts.jobs import draw_escrow, end_round
+from chaincode.contracts.rounds import announce, check_report, in_phase
+from chaincode.contracts.settings import EndorserClock
+from chaincode.contracts.token import Postings
+from chaincode.encoding import domain
+from chaincode.mechanisms import Outcome as Settled
+from chaincode.records import (
+    TREASURY,
+    Job,
+    Lock,
+    MemberId,
+    Name,
+    Outcome,
+    Phase,
+    Reveal,
+    RoundNumber,
+    RoundState,
+)
+from chaincode.shim import Contract, Stub, query, transaction
+from chaincode.shim.errors import Conflict, Invalid, NotFound, TooEarly, Unprocessable
+
+replace = msgspec.structs.replace
+PREFIX = "report/"
+
+
+class Settlement(Contract):
+    """Scoring by peer prediction, paying, and what happens when a report has vanished."""
+
+    def __init__(self, clock: EndorserClock) -> None:
+        self._clock = clock
+
+    @transaction(transient=(PREFIX + "*",))
+    async def settle(self, stub: Stub, job: Name, round: RoundNumber, sampling: Beacon) -> RoundState:
+        """Anyone, with the sampling beacon and every revealed report in the transient map (report/MEMBER)."""
+        record, current = await in_phase(stub, job, round, Phase.SEALED)
+        randomness = time.drawn(record.beacon, current.sampling_round, sampling)
+        locks = await state.under(stub, keys.lock(job, round), Lock)
+        reveals = await state.under(stub, keys.reveal(job, round), Reveal)
+        counted = {m: shown for m, shown in reveals.items() if m not in current.set_aside}
+        reports = _opened(record, counted, stub.transient)
+        sampled = replace(current, sampling_randomness=randomness)
+        base = domain(stub.channel, stub.chaincode, job, round)
+        settled = await asyncio.to_thread(
+            scoring.settle,
+            record.spec,
+            base,
+            bytes.fromhex(current.pairing_randomness),
+            bytes.fromhex(randomness),
+            sorted(locks),
+            reports,
+        )
+        return await self._pay(stub, record, sampled, locks, settled)
+
+    @transaction
+    async def missing(self, stub: Stub, job: Name, round: RoundNumber, member: MemberId) -> None:
+        """An organisation's admin: this revealed report cannot be had from the cluster."""
+        msp_id = state.admin_of(stub)
+        await in_phase(stub, job, round, Phase.SEALED)
+        if msp_id not in (await state.consortium(stub)).organisations:
+            raise Unprocessable("not an organisation of the consortium", msp_id=msp_id)
+        if not await state.exists(stub, keys.reveal(job, round, member)):
+            raise NotFound("the member has not revealed in this round", member=member)
+        key = keys.missing(job, round, member, msp_id)
+        if await state.exists(stub, key):
+            raise Conflict(f"{msp_id} has voted already")
+        await state.write(stub, key, 1)
+
+    @transaction
+    async def close_missing(self, stub: Stub, job: Name, round: RoundNumber, beacon: Beacon) -> RoundState:
+        """Anyone, with a fresh beacon W after the seal: set aside what more than half of the organisations miss."""
+        record, current = await in_phase(stub, job, round, Phase.SEALED)
+        now = time.fresh(record.beacon, record.freshness, self._clock, beacon)
+        if now < current.sealed_at + record.spec.missing_seconds:
+            raise TooEarly("reports may still turn up", until=current.sealed_at + record.spec.missing_seconds)
+        terms = await state.consortium(stub)
+        gone = []
+        for member in await state.under(stub, keys.reveal(job, round), Reveal):
+            votes = [
+                m
+                for m in terms.organisations
+                if await state.exists(stub, keys.missing(job, round, member, m))
+            ]
+            if 2 * len(votes) > len(terms.organisations):
+                gone.append(member)
+        if not set(gone).difference(current.set_aside):
+            raise Conflict("no report is missed by more than half of the organisations")
+        entered = replace(current, set_aside=sorted({*gone, *current.set_aside}))
+        await state.write(stub, keys.state(job, round), entered)
+        announce(stub, entered)
+        return entered
+
+    @query
+    async def outcomes(self, stub: Stub, job: Name, round: RoundNumber) -> dict[str, Outcome]:
+        """Scores and payments of a settled round by member."""
+        return await state.under(stub, keys.outcome(job, round), Outcome)
+
+    @staticmethod
+    async def _pay(
+        stub: Stub, job: Job, current: RoundState, locks: dict[str, Lock], settled: dict[str, Settled]
+    ) -> RoundState:
+        postings = Postings(stub, f"{job.id}/{current.round}")
+        for member, lock in sorted(locks.items()):
+            await _pay_member(stub, postings, job, current, member, lock, settled.get(member))
+        spent = sum(max(0, each.payment) for each in settled.values())
+        if not settled:  # nobody is left to aggregate
+            final = replace(current, phase=Phase.FINAL, result=current.model)
+            await end_round(stub, job, final, postings, spent)
+            announce(stub, final)
+            return final
+        await draw_escrow(stub, job, spent)
+        entered = replace(current, phase=Phase.SETTLED)
+        await state.write(stub, keys.state(job.id, current.round), entered)
+        announce(stub, entered)
+        return entered
+
+
+async def _pay_member(
+    stub: Stub,
+    postings: Postings,
+    job: Job,
+    current: RoundState,
+    member: str,
+    lock: Lock,
+    settled: Settled | None,
+) -> None:
+    """Stake back and pay; a negative payment comes out of the stake; who did not reveal loses the whole lock."""
+    key = keys.lock(job.id, current.round, member)
+    if settled is None:
+        await stub.delete(key)
+        await postings.pay(TREASURY, lock.stake + lock.bond, "slash", member)
+        outcome = Outcome(score=0, norm=0, payment=0, peers={}, slashed=lock.stake + lock.bond)
+    else:
+        await _keep_bond(stub, key, lock)
+        await postings.pay(member, lock.stake - max(0, -settled.payment), "stake-returned", job.id)
+        await postings.pay(member, max(0, settled.payment), "payment", job.id)
+        await postings.pay(TREASURY, max(0, -settled.payment), "negative-payment", member)
+        outcome = Outcome(
+            score=settled.score, norm=settled.norm, payment=settled.payment, peers=settled.scores
+        )
+    await state.write(stub, keys.outcome(job.id, current.round, member), outcome)
+
+
+async def _keep_bond(stub: Stub, key: str, lock: Lock) -> None:
+    if lock.bond:
+        await state.write(stub, key, replace(lock, stake=0))
+    else:
+        await stub.delete(key)
+
+
+def _opened(job: Job, counted: Mapping[str, Reveal], transient: Mapping[str, bytes]) -> dict[str, np.ndarray]:
+    """Every counted report, checked against its CID; none too few and none too many."""
+    given = {name.removeprefix(PREFIX): data for name, data in transient.items()}
+    if set(given) - set(counted):
+        raise Invalid("a report is given that does not count in this round")
+    if set(counted) - set(given):
+        raise Invalid("every counted report must be given", missing=sorted(set(counted) - set(given))[:5])
+    for member, shown in counted.items():
+        check_report(job, shown.report, given[member])
+    spec = job.spec
+    return {member: report.unpack(data, spec.tasks, spec.alphabet) for member, data in given.items()}

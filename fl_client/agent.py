@@ -1,0 +1,137 @@
+"""One client's way through a job: reads the round's state, does its own next step, pushes the rest.
+
+Nothing is remembered between two looks but the journal on disk: a restarted agent reads the chain and
+goes on. Whoever's turn it is by a hash of the step acts at once, the others a little later, so that
+everyone may push and usually one does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from chaincode.records import Phase, RoundState
+from fl_client import steps
+from fl_client.errors import CandorError, CommitTimeout, Disagreement, ReadConflict, Refused, Unavailable
+from fl_client.steps import Seat
+
+log = logging.getLogger(__name__)
+PASSING = (ReadConflict, CommitTimeout, Disagreement, Unavailable)
+
+
+class Agent:
+    """Runs every round of one job for one client."""
+
+    def __init__(self, seat: Seat, *, look: float = 0.5, stagger: float = 1.5) -> None:
+        """``look``: seconds between two looks when no block comes; ``stagger``: between two agents' pushes."""
+        self.seat, self._look, self._stagger = seat, look, stagger
+        self._seen: dict[str, float] = {}
+        self._done: set[str] = set()
+
+    async def run(self) -> None:
+        """All rounds, from wherever the job stands."""
+        for number in range(1, self.seat.job.spec.rounds + 1):
+            await self.round(number)
+
+    async def round(self, number: int) -> RoundState:
+        """One round to its end, from whatever phase it is in."""
+        while True:
+            state = await self._state(number)
+            if state and state.phase.over:
+                await self._once(f"check/{number}", lambda: steps.check(self.seat, state))
+                return state
+            await self._try(number, state)
+            await self.seat.ledger.changed(self._look)
+
+    async def _state(self, number: int) -> RoundState | None:
+        while True:
+            try:
+                return await self.seat.view.round(self.seat.job.id, number)
+            except Unavailable as fault:
+                log.warning("round %d: %s", number, fault)
+                await asyncio.sleep(self._look)
+
+    async def _try(self, number: int, state: RoundState | None) -> None:
+        """One step; what may pass is tried again at the next look, a final refusal is the agent's end."""
+        try:
+            await self._step(number, state)
+        except Refused as refusal:
+            if refusal.final:
+                raise
+            log.debug("round %d: %s", number, refusal)
+        except PASSING as fault:
+            log.info("round %d: %s", number, fault)
+
+    async def _step(self, number: int, state: RoundState | None) -> None:
+        seat, me = self.seat, self.seat.me
+        if state is None:
+            return await self._push(number, None, lambda: steps.open(seat, number))
+        match state.phase:
+            case Phase.COMMIT if await self._still_to(state, "commit"):
+                await steps.commit(seat, state)
+                self._done.add(_key(state, "commit"))
+            case Phase.COMMIT:
+                await self._push(number, state, lambda: steps.close(seat, state))
+            case Phase.CLOSED:
+                await self._push(number, state, lambda: steps.pair(seat, state))
+            case Phase.REVEAL if await self._still_to(state, "reveal"):
+                await steps.reveal(seat, state)
+                self._done.add(_key(state, "reveal"))
+            case Phase.REVEAL:
+                await self._push(number, state, lambda: steps.seal(seat, state))
+            case Phase.SEALED:
+                await self._push(number, state, lambda: steps.settle(seat, state))
+            case Phase.SETTLED:
+                await self._push(number, state, lambda: steps.begin(seat, state))
+            case Phase.AGGREGATE if state.aggregator == me:
+                await steps.aggregate(seat, state)
+            case Phase.AGGREGATE:
+                await self._push(number, state, lambda: steps.finalise(seat, state))
+
+    async def _still_to(self, state: RoundState, step: str) -> bool:
+        """Whether the client's own commit or reveal is due, asked of the chain once it has been done."""
+        if _key(state, step) in self._done:
+            return False
+        view, job, me = self.seat.view, self.seat.job, self.seat.me
+        committed = me in await view.participants(job.id, state.round)
+        if step == "commit":
+            on_roster = job.spec.allow_list is None or me in job.spec.allow_list
+            due = on_roster and not committed
+        else:
+            due = committed and me not in await view.reveals(job.id, state.round)
+        if not due:
+            self._done.add(_key(state, step))
+        return due
+
+    async def _push(self, number: int, state: RoundState | None, push: Callable[[], Awaitable[None]]) -> None:
+        """Push when it is this agent's turn: its place in a hashed order times the stagger."""
+        key = f"{number}/{state.phase if state else 'open'}/{state.deadline if state else 0}"
+        since = time.monotonic() - self._seen.setdefault(key, time.monotonic())
+        if since >= self._place(key) * self._stagger:
+            await push()
+
+    def _place(self, key: str) -> int:
+        """The agent's place among the roster for this step; without a roster a hashed place of eight."""
+
+        def rank(member: str) -> bytes:
+            return hashlib.sha256(f"{key}/{member}".encode()).digest()
+
+        roster = self.seat.job.spec.allow_list
+        if roster is None:
+            return rank(self.seat.me)[0] % 8
+        return sum(rank(member) < rank(self.seat.me) for member in roster)
+
+    async def _once(self, key: str, act: Callable[[], Awaitable[object]]) -> None:
+        if key not in self._done:
+            self._done.add(key)
+            try:
+                await act()
+            except CandorError as fault:
+                log.warning("%s: %s", key, fault)
+
+
+def _key(state: RoundState, step: str) -> str:
+    return f"{state.round}/{step}"

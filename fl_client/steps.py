@@ -1,0 +1,286 @@
+"""A round, step by step: one short function a step of docs/protocol.md, each safe to repeat.
+
+Steps of the paper (section IV.A) → here: registration → ``register``; model training → ``train``;
+inference on the public test set → ``infer``; hash-commit → ``commit``; the oracle matches clients →
+``close`` fixes them and ``pair`` brings the beacon; reveal → ``reveal``; MTPP → ``seal`` fixes the
+reports and ``settle`` brings the beacon that draws the tasks; payment → in the same transaction.
+Then ``begin``, ``aggregate`` and ``check``: FedAvg by the drawn aggregator, verified by everyone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from chaincode import cid, commitment, draw, report
+from chaincode.encoding import domain
+from chaincode.records import Job, Reveal, RoundState
+from fl_client import aggregator
+from fl_client.beacon import BeaconSource
+from fl_client.contracts import View
+from fl_client.errors import BadBeacon, CandorError, Disagreement, Refused
+from fl_client.journal import Journal, Prepared
+from fl_client.ledger.base import Ledger
+from fl_client.store.base import Store
+from fl_client.training import behaviour, parameters
+from fl_client.training.problem import Problem
+from fl_client.training.trainer import Trainer, Weights
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Learner:
+    """A client's private side: its model, data and behaviour."""
+
+    problem: Problem
+    trainer: Trainer
+    conduct: behaviour.Behaviour
+    x: np.ndarray
+    y: np.ndarray
+    seed: int
+
+    def public_set(self) -> bytes:
+        """The public items as the job names them by CID."""
+        return parameters.to_bytes([np.asarray(self.problem.public(), dtype=np.float32)])
+
+
+@dataclass
+class Seat:
+    """One client's place in one job: everything a step needs."""
+
+    ledger: Ledger
+    store: Store
+    beacons: BeaconSource
+    journal: Journal
+    learner: Learner
+    job: Job
+    view: View = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.view = View(self.ledger)
+
+    @property
+    def me(self) -> str:
+        """The own member id."""
+        return self.ledger.member_id
+
+    def domain(self, round: int) -> bytes:
+        """DOMAIN of the round."""
+        return domain(self.ledger.channel, self.ledger.chaincode, self.job.id, round)
+
+    async def model(self, model_cid: str) -> bytes:
+        """A global model's bytes."""
+        return await self.store.get(model_cid, limit=self.job.spec.model_bytes)
+
+
+async def register(ledger: Ledger) -> None:
+    """Become a member, unless this client is one already; the deposit is paid from its own credits."""
+    view = View(ledger)
+    if await view.member(ledger.member_id) is None:
+        deposit = (await view.consortium()).registration.deposit
+        credits = await view.credits(ledger.member_id, deposit)
+        try:
+            await ledger.submit("Registry:register", credits)
+        except Refused as refusal:
+            if refusal.code != 409:  # registered meanwhile, by this client before a crash
+                raise
+
+
+async def open(seat: Seat, round: int) -> None:
+    """Step 0: open the round with a fresh beacon."""
+    await seat.ledger.submit("Rounds:open", seat.job.id, round, await seat.beacons.latest())
+
+
+async def train(seat: Seat, state: RoundState, work: behaviour.Work) -> Weights:
+    """Step 1: the client's own model, tuned from the global one on private data."""
+    return await asyncio.to_thread(seat.learner.conduct.train, work)
+
+
+async def infer(seat: Seat, state: RoundState, work: behaviour.Work, weights: Weights) -> bytes:
+    """Step 2: its labels of the round's public batch, packed."""
+    symbols = await asyncio.to_thread(seat.learner.conduct.infer, work, weights)
+    return report.pack(symbols, seat.job.spec.alphabet)
+
+
+async def work_of(seat: Seat, state: RoundState) -> behaviour.Work:
+    """What the round asks: the global model and the beacon-drawn batch of public items."""
+    beacon = await seat.beacons.at(state.batch_round)
+    batch_seed = draw.seed("batch", seat.domain(state.round), beacon.randomness)
+    batch = draw.draw(batch_seed, range(seat.job.spec.public_items), seat.job.spec.tasks)
+    learner = seat.learner
+    return behaviour.Work(
+        trainer=learner.trainer,
+        alphabet=seat.job.spec.alphabet,
+        x=learner.x,
+        y=learner.y,
+        batch=learner.problem.public()[np.array(batch)],
+        weights=parameters.from_bytes(await seat.model(state.model), learner.trainer.initial()),
+        seed=behaviour.seed(learner.seed, seat.me, state.round),
+    )
+
+
+async def prepare(seat: Seat, state: RoundState) -> Prepared:
+    """Steps 1 and 2 once a round: on disk before anything of it leaves, and found there after a crash."""
+    prepared = seat.journal.find(seat.job.id, state.round)
+    if prepared is None:
+        work = await work_of(seat, state)
+        weights = await train(seat, state, work)
+        packed = await infer(seat, state, work, weights)
+        update = parameters.to_bytes(parameters.subtract(weights, work.weights))
+        names = cid.raw_cid(packed), cid.file_cid(update)
+        prepared = Prepared(packed, update, *names, secrets.token_bytes(commitment.SALT_BYTES))
+        seat.journal.keep(seat.job.id, state.round, prepared)
+    return prepared
+
+
+async def commit(seat: Seat, state: RoundState) -> None:
+    """Step 3: lock the stake behind a salted digest. Nothing else of the report leaves the client."""
+    work = await prepare(seat, state)
+    digest = commitment.digest(seat.domain(state.round), seat.me, work.report_cid, work.update_cid, work.salt)
+    credits = await seat.view.credits(seat.me, seat.job.spec.lock)
+    await seat.ledger.submit("Rounds:commit", seat.job.id, state.round, digest.hex(), credits)
+
+
+async def close(seat: Seat, state: RoundState) -> None:
+    """Step 4: fix the participants, once all of the roster have committed or the deadline has passed."""
+    beacon = await seat.beacons.latest()
+    roster = seat.job.spec.allow_list
+    complete = roster is not None and len(roster) == len(await _committed(seat, state))
+    if complete or seat.job.beacon.time(beacon.round) >= state.deadline:
+        await seat.ledger.submit("Rounds:close", seat.job.id, state.round, beacon)
+
+
+async def pair(seat: Seat, state: RoundState) -> None:
+    """Step 5: bring the beacon that pairs the clients; it did not exist when they committed."""
+    pairing = await seat.beacons.at(state.pairing_round)
+    await seat.ledger.submit("Rounds:pair", seat.job.id, state.round, pairing, await seat.beacons.latest())
+
+
+async def reveal(seat: Seat, state: RoundState) -> None:
+    """Step 6: open the commit, after making sure that the pairing is real and the participants are fixed."""
+    prepared = seat.journal.find(seat.job.id, state.round)
+    if prepared is None:
+        log.error("round %d: the journal has no salt for this commit; it cannot be revealed", state.round)
+        return
+    await _verify_pairing(seat, state)
+    await asyncio.gather(seat.store.put(prepared.report), seat.store.put(prepared.update))
+    await seat.ledger.submit(
+        "Rounds:reveal",
+        seat.job.id,
+        state.round,
+        prepared.report_cid,
+        prepared.update_cid,
+        prepared.salt.hex(),
+        transient={"report": prepared.report},
+    )
+
+
+async def seal(seat: Seat, state: RoundState) -> None:
+    """Step 7: fix the reports, once all have revealed or the deadline has passed."""
+    beacon = await seat.beacons.latest()
+    revealed = await seat.view.reveals(seat.job.id, state.round)
+    complete = len(revealed) == len(await _committed(seat, state))
+    if complete or seat.job.beacon.time(beacon.round) >= state.deadline:
+        await seat.ledger.submit("Rounds:seal", seat.job.id, state.round, beacon)
+
+
+async def settle(seat: Seat, state: RoundState) -> None:
+    """Step 8: bring the sampling beacon and every revealed report; the contract scores and pays."""
+    sampling = await seat.beacons.at(state.sampling_round)
+    reveals = await _counted(seat, state)
+    size = report.size(seat.job.spec.tasks, seat.job.spec.alphabet)
+    contents = await _fetch(seat, {member: shown.report for member, shown in reveals.items()}, size)
+    transient = {f"report/{member}": data for member, data in contents.items()}
+    await seat.ledger.submit("Settlement:settle", seat.job.id, state.round, sampling, transient=transient)
+
+
+async def begin(seat: Seat, state: RoundState) -> None:
+    """Step 9: have the aggregator drawn."""
+    await seat.ledger.submit("Aggregation:begin", seat.job.id, state.round, await seat.beacons.latest())
+
+
+async def aggregate(seat: Seat, state: RoundState) -> None:
+    """Step 9, as the drawn aggregator: combine the valid updates and name the result."""
+    updates = await _updates(seat, state)
+    model = await seat.model(state.model)
+    faults = aggregator.valid_updates(model, updates)
+    for member, fault in faults.items():
+        if fault:
+            log.warning("round %d: the update of %s is left out: %s", state.round, member, fault)
+    valid = sorted(member for member, fault in faults.items() if fault is None)
+    result = await seat.store.put(_combine(seat, model, updates, valid))
+    await seat.ledger.submit("Aggregation:reveal", seat.job.id, state.round, result, valid)
+
+
+async def finalise(seat: Seat, state: RoundState) -> None:
+    """Step 9, when the drawn aggregator missed its deadline."""
+    beacon = await seat.beacons.latest()
+    if seat.job.beacon.time(beacon.round) >= state.deadline:
+        await seat.ledger.submit("Aggregation:finalise", seat.job.id, state.round, beacon)
+
+
+async def check(seat: Seat, state: RoundState) -> bool:
+    """Recompute what the aggregator posted; complain in the log when it differs."""
+    if state.result == state.model and not state.valid:
+        return True
+    updates = await _updates(seat, state)
+    honest = cid.file_cid(_combine(seat, await seat.model(state.model), updates, state.valid))
+    if honest != state.result:
+        log.error(
+            "round %d: aggregator %s posted %s, but the updates it names combine to %s",
+            state.round,
+            state.aggregator,
+            state.result,
+            honest,
+        )
+    return honest == state.result
+
+
+def _combine(seat: Seat, model: bytes, updates: dict[str, bytes], valid: Sequence[str]) -> bytes:
+    return aggregator.aggregate(model, {m: updates[m] for m in valid if m in updates}, seat.job.spec.strategy)
+
+
+async def _verify_pairing(seat: Seat, state: RoundState) -> None:
+    """A lying peer must not elicit a reveal: check the beacon, and the list with more than half of the orgs."""
+    pairing = await seat.beacons.at(state.pairing_round)
+    if pairing.randomness.hex() != state.pairing_randomness:
+        raise BadBeacon(
+            f"round {state.round} was paired with randomness that beacon {pairing.round} does not have"
+        )
+    if seat.me not in await seat.view.agreed_participants(seat.job.id, state.round):
+        raise Disagreement("more than half of the organisations do not list this client as a participant")
+
+
+async def _committed(seat: Seat, state: RoundState) -> list[str]:
+    return await seat.view.participants(seat.job.id, state.round)
+
+
+async def _counted(seat: Seat, state: RoundState) -> dict[str, Reveal]:
+    reveals = await seat.view.reveals(seat.job.id, state.round)
+    return {member: shown for member, shown in reveals.items() if member not in state.set_aside}
+
+
+async def _updates(seat: Seat, state: RoundState) -> dict[str, bytes]:
+    """The revealed updates that can be fetched; an update that cannot be had is not valid."""
+    names = {member: shown.update for member, shown in (await _counted(seat, state)).items()}
+    return await _fetch(seat, names, seat.job.spec.model_bytes)
+
+
+async def _fetch(seat: Seat, names: dict[str, str], limit: int) -> dict[str, bytes]:
+    """Contents by member; those that cannot be fetched are logged and left out."""
+
+    async def one(member: str, name: str) -> tuple[str, bytes | None]:
+        try:
+            return member, await seat.store.get(name, limit=limit)
+        except CandorError as fault:
+            log.warning("cannot fetch %s of %s: %s", name, member, fault)
+            return member, None
+
+    found = await asyncio.gather(*(one(member, name) for member, name in sorted(names.items())))
+    return {member: data for member, data in found if data is not None}
