@@ -40,7 +40,7 @@ class Beacon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BeaconInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What identifies a drand chain: `period` in seconds, `genesis_time` in unix seconds, keys and hashes in hex."""
+    """What identifies a drand chain: period in seconds, genesis in unix seconds, keys and hashes in hex."""
 
     public_key: str
     period: int

@@ -109,7 +109,7 @@ def _leaf(data: bytes) -> _Node:
 
 
 def _parent(children: list[_Node]) -> _Node:
-    """A dag-pb node: a PBLink a child (Hash, empty Name, Tsize), then UnixFS data (File, filesize, blocksizes)."""
+    """A dag-pb node: a PBLink a child (Hash, empty Name, Tsize), then UnixFS data (File, sizes)."""
     links = b"".join(
         _field(2, _field(1, _binary(c.cid)) + b"\x12\x00\x18" + _varint(c.total_bytes)) for c in children
     )

@@ -82,10 +82,10 @@ def peers(
 ) -> dict[str, tuple[str, ...]]:
     """Whom each participant is scored against. The order of `participants` does not matter.
 
-    The sorted participants are shuffled onto a ring. Of n participants everyone gets m' = min(m, n − 1) peers:
-    all others if m = 0 or m' = n − 1; with an even m the m/2 neighbours on either side (so the relation is
-    symmetric); with m = 1 the paper's disjoint pairs (1st with 2nd, 3rd with 4th, …), the last three of an odd
-    n scoring in a cycle a→b→c→a.
+    The sorted participants are shuffled onto a ring. Of n participants everyone gets m' = min(m, n − 1)
+    peers: all others if m = 0 or m' = n − 1; with an even m the m/2 neighbours on either side (so the
+    relation is symmetric); with m = 1 the paper's disjoint pairs (1st with 2nd, 3rd with 4th, …), the last
+    three of an odd n scoring in a cycle a→b→c→a.
 
     With `organisation` the ring is rearranged first, so that neighbours come from different organisations
     wherever the numbers allow it; see `_apart` and `_opposite`.
@@ -122,8 +122,9 @@ def peers(
 def committee(seed: bytes, members: Sequence[str], k: int, organisation: Organisation) -> tuple[str, ...]:
     """Who aggregates: the sorted members shuffled, taken in that order.
 
-    The size is min(k, number of members), less one if that is even. A member is passed over if its organisation
-    would hold half of the seats or more; only if that leaves seats empty, those passed over take them, in order.
+    The size is min(k, number of members), less one if that is even. A member is passed over if its
+    organisation would hold half of the seats or more; only if that leaves seats empty, those passed over
+    take them, in order.
 
     Args:
         seed: of the purpose "committee/<attempt>".
@@ -176,8 +177,8 @@ def _grouped(ring: list[str], organisation: Organisation) -> dict[str, list[str]
 def _apart(ring: list[str], organisation: Organisation) -> list[str]:
     """Spread each organisation evenly: its i-th of s members comes at (2i + 1)/(2s) of the way round.
 
-    Ties keep the order in which organisations first appear on the shuffled ring. With g organisations of equal
-    size this deals them in turn, so the g − 1 neighbours on either side are of other organisations.
+    Ties keep the order in which organisations first appear on the shuffled ring. With g organisations of
+    equal size this deals them in turn, so the g − 1 neighbours on either side are of other organisations.
     """
     groups = _grouped(ring, organisation).values()
     placed = [
