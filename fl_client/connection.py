@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from chaincode.beacon import BeaconInfo
 from fl_client.errors import BadInput
 
 
@@ -17,7 +18,7 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     pass
 
 
-class PeerAddress(_Part):
+class PeerAddress(_Part, frozen=True):
     """One peer: where it listens, the name in its certificate, and who signed that."""
 
     msp_id: str
@@ -26,7 +27,7 @@ class PeerAddress(_Part):
     tls_ca: Path
 
 
-class OrdererAddress(_Part):
+class OrdererAddress(_Part, frozen=True):
     """One orderer."""
 
     address: str
@@ -34,7 +35,7 @@ class OrdererAddress(_Part):
     tls_ca: Path
 
 
-class StoreAddress(_Part):
+class StoreAddress(_Part, frozen=True):
     """The organisation's kubo and cluster peer; ``credentials`` is a file with ``user:password``."""
 
     kubo: Path
@@ -42,7 +43,7 @@ class StoreAddress(_Part):
     credentials: Path
 
 
-class IdentityFiles(_Part):
+class IdentityFiles(_Part, frozen=True):
     """An enrolled identity: PEM files of its private key and its certificate."""
 
     name: str
@@ -50,7 +51,7 @@ class IdentityFiles(_Part):
     certificate: Path
 
 
-class Connection(_Part):
+class Connection(_Part, frozen=True):
     """An organisation's way into the network; ``peers`` lists its own first."""
 
     channel: str
@@ -60,7 +61,7 @@ class Connection(_Part):
     orderers: tuple[OrdererAddress, ...]
     store: StoreAddress
     beacons: tuple[str, ...]
-    beacon: dict[str, Any]
+    beacon: BeaconInfo
     admin: IdentityFiles
     clients: tuple[IdentityFiles, ...] = ()
 
@@ -85,11 +86,13 @@ def read_connection(path: Path) -> Connection:
     Raises: BadInput, saying what is wrong in it and where.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Connection, dec_hook=_path)
+        connection = msgspec.json.decode(path.read_bytes(), type=Connection, dec_hook=_path)
+        connection.beacon.check()
+        return connection
     except OSError as error:
         remedy = "Bring the network up first: candor network up"
         raise BadInput(f"cannot read the connection file {path}: {error.strerror}", remedy) from error
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise BadInput(f"the connection file {path} is not usable: {error}") from error
 
 

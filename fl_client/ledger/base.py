@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-import msgspec
-
-_canonical = msgspec.json.Encoder(order="sorted")
+from chaincode.encoding import canonical
 
 
 class Receipt(NamedTuple):
@@ -108,7 +106,7 @@ def encode_argument(value: Any) -> bytes:
         return value.encode()
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
-    return _canonical.encode(value)
+    return canonical(value)
 
 
 def majority(organisations: int) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
 from chaincode import cid as cids
-from fl_client.errors import Corrupt, TooLarge
+from fl_client.errors import BadInput, Corrupt, TooLarge
 
 
 class Store(ABC):
@@ -17,7 +18,7 @@ class Store(ABC):
     async def put(self, data: bytes) -> str:
         """Keep ``data`` in the own organisation and announce it to the others; returns its CID.
 
-        Raises: Unavailable.
+        Raises: Unavailable, BadInput (unusable credentials).
         """
 
     @abstractmethod
@@ -42,14 +43,38 @@ class Store(ABC):
     ) -> None:
         await self.close()
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027  # not every store has something to close
         """Give back connections; calling it twice is harmless."""
 
 
-def checked(cid: str, data: bytes, limit: int) -> bytes:
-    """``data``, if it is short enough and ``cid`` is its name."""
+def canonical(cid: str) -> str:
+    """``cid``, if it is one we use: it may become part of a path or an address.
+
+    Raises: BadInput.
+    """
+    try:
+        cids.parse(cid)
+    except ValueError as error:
+        raise BadInput(f"not a CID: {error}") from error
+    return cid
+
+
+async def name(data: bytes) -> str:
+    """The CID of ``data``, hashed beside the event loop."""
+    return await asyncio.to_thread(cids.file_cid, data)
+
+
+async def checked(cid: str, data: bytes, limit: int) -> bytes:
+    """``data``, if it is at most ``limit`` bytes and ``cid`` is its name.
+
+    Raises: TooLarge, Corrupt.
+    """
     if len(data) > limit:
-        raise TooLarge(f"{cid} has more than {limit} bytes")
-    if cids.file_cid(data) != cid:
+        raise too_large(cid, limit)
+    if await name(data) != cid:
         raise Corrupt(f"the bytes served for {cid} do not hash to it", "Ask another organisation's store")
     return data
+
+
+def too_large(cid: str, limit: int) -> TooLarge:
+    return TooLarge(f"the content {cid} has more than the {limit} bytes allowed")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
-from fabric_protos.common import common_pb2
 
 from fl_client.errors import Unavailable
 
-from . import sdk
+from . import protos, sdk
 from .transport import Peer
 
 _log = logging.getLogger(__name__)
@@ -30,7 +29,9 @@ class _Hub(sdk.ChannelEventHub):  # type: ignore[misc]
             async for response in self.stream:
                 kind = response.WhichOneof("Type")
                 if kind == "status":
-                    raise Unavailable(f"the peer ended the stream: {common_pb2.Status.Name(response.status)}")
+                    raise Unavailable(
+                        f"the peer ended the stream: {protos.common.Status.Name(response.status)}"
+                    )
                 yield getattr(response, kind)
         finally:
             self.stream.cancel()
@@ -39,7 +40,7 @@ class _Hub(sdk.ChannelEventHub):  # type: ignore[misc]
 
 async def follow(
     peers: Callable[[], Sequence[Peer]], channel: str, user: Any, start: int, *, filtered: bool
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """Blocks from number ``start`` on, for ever; none is left out or comes twice.
 
     When the stream breaks it goes on from the next block, on the next peer (of ``peers()``, tried

@@ -23,7 +23,10 @@ from .transport import Peer
 _log = logging.getLogger(__name__)
 _TIMEOUT = 35.0  # a peer gives its chaincode 30 s
 _LAG_PAUSES = (0.15, 0.4, 0.8)  # peers a block apart read different versions for a moment
-_DEFECT = "internal error"  # the message of chaincode.shim for an exception in a contract
+_DEFECT = (
+    "internal error"  # chaincode.shim's message for an exception in a contract; other 500s are the peer's
+)
+_DENIED = "access denied"
 
 
 class Endorsers:
@@ -113,8 +116,10 @@ class Endorsers:
             return Unavailable(f"{peer.name}: {_reason(error)}")
         self._breaker.worked(peer)
         status, message = response.response.status, response.response.message
-        if 400 <= status < 500 or (status >= 500 and _from_chaincode(message)):
+        if 400 <= status < 500 or message == _DEFECT:
             return parse_refusal(status, message)
+        if _DENIED in message:  # the peer does not know the identity, or not any more
+            return Refused(403, message)
         if not 200 <= status < 400:
             return Unavailable(f"{peer.name}: {status} {message}")
         if not endorsed_by(response.endorsement, response.payload, peer.msp_id):
@@ -130,11 +135,6 @@ def _content(response: Any) -> bytes:
 
 def _is_defect(outcome: verdict.Outcome) -> bool:
     return isinstance(outcome, Refused) and outcome.code >= 500
-
-
-def _from_chaincode(message: str) -> bool:
-    """A 500 is the contract's defect, or the peer's own trouble: the text alone tells."""
-    return _DEFECT in message
 
 
 def _reason(error: grpc.RpcError) -> str:

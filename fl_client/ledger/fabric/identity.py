@@ -11,11 +11,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from fabric_protos.msp import identities_pb2
 
 from fl_client.errors import BadInput
 
-from . import sdk
+from . import protos, sdk
 
 
 class _NoStore:
@@ -52,7 +51,7 @@ def member_id(user: Any) -> str:
 def endorsed_by(endorsement: Any, payload: bytes, msp_id: str) -> bool:
     """Whether the endorsement is of that organisation and its signature is valid. hfc checks neither."""
     try:
-        endorser = identities_pb2.SerializedIdentity.FromString(endorsement.endorser)
+        endorser = protos.identities.SerializedIdentity.FromString(endorsement.endorser)
         public = x509.load_pem_x509_certificate(endorser.id_bytes).public_key()
         if endorser.mspid != msp_id or not isinstance(public, ec.EllipticCurvePublicKey):
             return False

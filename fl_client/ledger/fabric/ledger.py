@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from fabric_protos.common import common_pb2, ledger_pb2
-
 from fl_client.connection import Connection
 from fl_client.errors import (
     CommitRejected,
@@ -22,7 +20,7 @@ from fl_client.errors import (
 )
 from fl_client.ledger.base import Event, Ledger, Receipt
 
-from . import blocks
+from . import blocks, protos
 from .commits import Commits
 from .deliver import follow
 from .endorsing import Endorsers
@@ -109,7 +107,7 @@ class FabricLedger(Ledger):
 
     async def height(self) -> int:
         raw = await self._system("GetChainInfo", self.channel)
-        return int(ledger_pb2.BlockchainInfo.FromString(raw).height)
+        return int(protos.ledgers.BlockchainInfo.FromString(raw).height)
 
     async def block(self, number: int) -> bytes:
         """The serialised common.Block."""
@@ -125,8 +123,8 @@ class FabricLedger(Ledger):
         future = self._commits.expect(tx_id)
         sending = asyncio.create_task(self._send_until_cancelled(tx_id, envelope, future))
         try:
-            deadline = self._commit_timeout
-            await asyncio.wait({future, sending}, timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {future, sending}
+            await asyncio.wait(either, timeout=self._commit_timeout, return_when=asyncio.FIRST_COMPLETED)
             if future.done():
                 return future.result()
             if sending.done():
@@ -168,7 +166,7 @@ class FabricLedger(Ledger):
             with contextlib.suppress(Exception):  # unreachable, or does not know it: the same here
                 response = await peer.send_proposal(proposal.signed, _STATUS_TIMEOUT)
                 if response.response.status == 200:
-                    return blocks.outcome_in(common_pb2.Block.FromString(response.response.payload), tx_id)
+                    return blocks.outcome_in(protos.common.Block.FromString(response.response.payload), tx_id)
             return None
 
         found = await asyncio.gather(*(ask(peer) for peer in self._peers))

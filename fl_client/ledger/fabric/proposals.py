@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fabric_protos.peer import proposal_pb2, proposal_response_pb2
-
 from fl_client.ledger.base import encode_argument
 
-from . import sdk
+from . import protos, sdk
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,6 @@ def propose(
 
 def signed_result(response: Any) -> bytes:
     """What the contract returned, from the part of the response that the endorser signed."""
-    payload = proposal_response_pb2.ProposalResponsePayload.FromString(response.payload)
-    result: bytes = proposal_pb2.ChaincodeAction.FromString(payload.extension).response.payload
+    payload = protos.responses.ProposalResponsePayload.FromString(response.payload)
+    result: bytes = protos.proposals.ChaincodeAction.FromString(payload.extension).response.payload
     return result

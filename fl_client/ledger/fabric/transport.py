@@ -70,7 +70,8 @@ class Peer(sdk.peer_module.Peer):  # type: ignore[misc]
     def delivery(self, envelope: Any, scheduler: Any = None, filtered: bool = True) -> AsyncIterable[Any]:
         """The raw stream of DeliverResponses."""
         deliver = self._event_client.DeliverFiltered if filtered else self._event_client.Deliver
-        return deliver(sdk.stream_envelope(envelope))
+        stream: AsyncIterable[Any] = deliver(sdk.stream_envelope(envelope))
+        return stream
 
     async def close(self) -> None:
         await self._channel.close()
