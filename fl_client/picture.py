@@ -20,27 +20,30 @@ _STYLES = (
     ("#56B4E9", "-.", "v"),
     ("#000000", ":", "P"),
 )
+_LABEL = 0.25  # inches a label takes
+_LEADER = {"arrowstyle": "-", "lw": 1.3, "shrinkA": 1, "shrinkB": 4, "relpos": (0, 0.5)}
 _INK, _FAINT = "#222222", "#d9d9d9"
 
 
 def picture(result: JobResult, path: Path) -> None:
-    """Write a PNG (about 1,800 × 800 pixels): cumulative pay by client, coloured by behaviour; accuracy."""
-    import matplotlib
+    """Write a PNG (about 1,800 × 800 pixels): cumulative pay by client, coloured by behaviour, and
+    the global model's accuracy if it was measured."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    with pyplot.rc_context({"font.size": 11, "axes.edgecolor": _INK, "text.color": _INK}):
-        figure, (left, right) = pyplot.subplots(
-            1, 2, figsize=(13, 5.8), width_ratios=(1.9, 1), layout="constrained"
-        )
-        _pay(left, result)
-        _accuracy(right, result)
+    with rc_context({"font.size": 11, "axes.edgecolor": _INK, "text.color": _INK}):
+        height = max(5.8, 1.8 + _LABEL * len(result.clients))
+        figure = Figure(figsize=(13, height), dpi=140, layout=ConstrainedLayoutEngine(h_pad=0.12))
+        if result.accuracy:
+            left, right = figure.subplots(1, 2, width_ratios=(1.9, 1))
+            _accuracy(right, result)
+        else:
+            left = figure.subplots()
+        _pay(left, result, _LABEL / (height - 1.4))
         title = f"Job {result.job}, mechanism {result.mechanism}: what each client earned"
-        figure.suptitle(title, x=0.005, ha="left", fontsize=14)
-        figure.get_layout_engine().set(h_pad=0.12)
-        figure.savefig(path, dpi=140)
-        pyplot.close(figure)
+        figure.suptitle(title.replace("$", r"\$"), x=0.005, ha="left", fontsize=14)
+        figure.savefig(path, format="png")
 
 
 def styles(result: JobResult) -> dict[str, tuple[str, str, str]]:
@@ -55,11 +58,13 @@ def cumulative(result: JobResult, member: str) -> list[float]:
     return [units / 10**result.decimals for units in itertools.accumulate(paid, initial=0)]
 
 
-def spread(values: Sequence[float], gap: float) -> list[float]:
-    """Positions near ``values``, in the same order and at least ``gap`` apart, for labels."""
+def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Positions for labels: the nearest to ``values`` in the same order, at least ``gap`` apart, and in
+    [low, high] as far as they fit."""
     order = sorted(range(len(values)), key=lambda i: values[i])
     places = [values[i] - rank * gap for rank, i in enumerate(order)]
-    level = _monotone(places)
+    top = max(low, high - gap * (len(values) - 1))
+    level = [min(max(place, low), top) for place in _monotone(places)]
     result = [0.0] * len(values)
     for rank, i in enumerate(order):
         result[i] = level[rank] + rank * gap
@@ -78,7 +83,8 @@ def _monotone(values: Sequence[float]) -> list[float]:
     return [total / count for total, count in blocks for _ in range(count)]
 
 
-def _pay(axes: Any, result: JobResult) -> None:
+def _pay(axes: Any, result: JobResult, gap: float) -> None:
+    """``gap``: a label's height as a share of the axes'."""
     look = styles(result)
     curves = {client.member: cumulative(result, client.member) for client in result.clients}
     for client in result.clients:
@@ -86,20 +92,25 @@ def _pay(axes: Any, result: JobResult) -> None:
         axes.plot(curves[client.member], color=colour, ls=line, marker=marker, ms=6, lw=2, clip_on=False)
     _frame(axes, "Pay so far, in tokens", len(result.rounds))
     axes.axhline(0, color=_INK, lw=0.8)
-    _pay_labels(axes, result, [curves[client.member][-1] for client in result.clients])
+    _pay_labels(axes, result, [curves[client.member][-1] for client in result.clients], gap)
 
 
-def _pay_labels(axes: Any, result: JobResult, ends: Sequence[float]) -> None:
+def _pay_labels(axes: Any, result: JobResult, ends: Sequence[float], gap: float) -> None:
     """Each client's name and pay at the end of its line, moved apart where they would overlap."""
     low, high = axes.get_ylim()
-    last, look = len(result.rounds), styles(result)
-    for client, end, place in zip(result.clients, ends, spread(ends, 0.055 * (high - low)), strict=True):
-        text = f"{client.name}  {client.behaviour}  {end:,.{result.decimals}f}"
-        line = {"arrowstyle": "-", "color": look[client.behaviour][0], "lw": 1.3, "shrinkA": 1, "shrinkB": 4}
+    places = spread(ends, gap * (high - low), low, high)
+    last, look = max(len(result.rounds), 1), styles(result)
+    for client, end, place in zip(result.clients, ends, places, strict=True):
+        text = f"{client.name}  {client.behaviour}  {end:,.{result.decimals}f}".replace("$", r"\$")
         axes.annotate(
-            text, (last, end), (last * 1.07, place), va="center", fontsize=10, annotation_clip=False,
-            arrowprops={**line, "relpos": (0, 0.5)},
-        )  # fmt: skip
+            text,
+            (len(result.rounds), end),
+            (last * 1.07, place),
+            va="center",
+            fontsize=10,
+            annotation_clip=False,
+            arrowprops={**_LEADER, "color": look[client.behaviour][0]},
+        )
 
 
 def _accuracy(axes: Any, result: JobResult) -> None:

@@ -132,8 +132,8 @@ def phase_table(result: JobResult) -> Table:
 
 
 def to_json(result: JobResult) -> bytes:
-    """Canonical JSON with a final newline; ``msgspec.json.decode(…, type=JobResult)`` reads it back."""
-    return msgspec.json.format(msgspec.json.encode(result, order="sorted"), indent=2) + b"\n"
+    """Indented JSON with a final newline; ``msgspec.json.decode(…, type=JobResult)`` reads it back."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
 
 
 def write(result: JobResult, directory: Path) -> dict[str, Path]:

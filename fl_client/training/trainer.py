@@ -30,7 +30,7 @@ class Trainer:
             self._model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
         self._model.optimizer.build(self._model.trainable_variables)
         self._initial = [_float32(weight) for weight in self._model.get_weights()]
-        self._state = [(v, np.array(v)) for v in self._model.optimizer.variables]
+        self._state = [(v, v.numpy()) for v in self._model.optimizer.variables]
         self._noise = [v for v in self._model.variables if v.path.endswith("seed_generator_state")]
 
     def initial(self) -> list[np.ndarray]:
