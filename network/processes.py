@@ -7,6 +7,7 @@ This module is the side that commands it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -149,10 +150,8 @@ class Keeper:
     def down(self) -> None:
         """Stop everything, the keeper too; quiet when it is gone already."""
         if self._record.keeper.alive:
-            try:
+            with contextlib.suppress(NotRunning):
                 self._call("down", type(None))
-            except NotRunning:
-                pass
             _until(lambda: not self._record.keeper.alive, 10)
         clean(self.directory)
         if self._tie is not None:
