@@ -11,6 +11,7 @@ import itertools
 import json
 import secrets
 import shutil
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from network.steps import command, each, private_directory, until, write_private
 from network.topology import Organisation
 
 _SECONDS = 30.0
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused; the default one takes 30 ms each time
 _PROBE = b"candor: this block is everywhere\n"
 
 
@@ -87,7 +89,7 @@ class Pair:
     @contextmanager
     def kubo_api(self) -> Iterator[httpx.Client]:
         """kubo's RPC interface."""
-        transport = httpx.HTTPTransport(uds=self.kubo_socket)
+        transport = httpx.HTTPTransport(uds=self.kubo_socket, verify=_NO_TLS)
         with httpx.Client(transport=transport, base_url="http://kubo/api/v0/", timeout=15) as client:
             yield client
 
@@ -95,7 +97,10 @@ class Pair:
     def cluster_api(self) -> Iterator[httpx.Client]:
         """The cluster's REST interface, with this organisation's credentials."""
         user, _, password = self.credentials.read_text().strip().partition(":")
-        with httpx.Client(base_url=self.url, auth=(user, password), timeout=15, trust_env=False) as client:
+        transport = httpx.HTTPTransport(verify=_NO_TLS)
+        with httpx.Client(
+            transport=transport, base_url=self.url, auth=(user, password), timeout=15
+        ) as client:
             yield client
 
 
@@ -106,15 +111,20 @@ def start(plan: Plan) -> dict[str, dict[str, str]]:
     all. Raises NetworkError.
     """
     private_directory(plan.directory / "ipfs")
-    pairs = [_pair(plan, org) for org in plan.topology.organisations]
-    _prepare(plan, pairs)
-    plan.progress(f"ipfs: starting {len(pairs)} kubo and {len(pairs)} cluster nodes")
-    each(lambda pair: plan.keeper.spawn(_kubo_spec(plan, pair)), pairs)
-    connect(pairs)
-    each(lambda pair: plan.keeper.spawn(_cluster_spec(plan, pair)), pairs)
-    each(lambda pair: _await_members(pair, len(pairs)), pairs)
-    replicate(pairs, _PROBE)
-    return {pair.org.msp_id: _store(pair) for pair in pairs}
+    all_pairs = pairs(plan)
+    _prepare(plan, all_pairs)
+    plan.progress(f"ipfs: starting {len(all_pairs)} kubo and {len(all_pairs)} cluster nodes")
+    each(lambda pair: plan.keeper.spawn(_kubo_spec(plan, pair)), all_pairs)
+    connect(all_pairs)
+    each(lambda pair: plan.keeper.spawn(_cluster_spec(plan, pair)), all_pairs)
+    each(lambda pair: _await_members(pair, len(all_pairs)), all_pairs)
+    replicate(all_pairs, _PROBE)
+    return {pair.org.msp_id: _store(pair) for pair in all_pairs}
+
+
+def pairs(plan: Plan) -> list[Pair]:
+    """Every organisation's pair, in the topology's order."""
+    return [_pair(plan, org) for org in plan.topology.organisations]
 
 
 def _store(pair: Pair) -> dict[str, str]:
@@ -132,13 +142,13 @@ def _pair(plan: Plan, org: Organisation) -> Pair:
     )
 
 
-def _prepare(plan: Plan, pairs: Sequence[Pair]) -> None:
+def _prepare(plan: Plan, ours: Sequence[Pair]) -> None:
     """Make what is missing, and write every configuration anew: sockets move at each start."""
     home = plan.directory / "ipfs"
     swarm, cluster = _secret(home / "swarm.secret"), _secret(home / "cluster.secret")
-    each(lambda pair: initialise(pair, _programs(plan), swarm, cluster), pairs)
-    members = [pair.member() for pair in pairs]
-    for pair, own in zip(pairs, members, strict=True):
+    each(lambda pair: initialise(pair, _programs(plan), swarm, cluster), ours)
+    members = [pair.member() for pair in ours]
+    for pair, own in zip(ours, members, strict=True):
         configure(pair.kubo, pair.cluster, pair.listen, own, members, plan.topology.name)
 
 
@@ -180,12 +190,13 @@ def configure(
 ) -> None:
     """Write both nodes' configuration files."""
     others = [member for member in everyone if member != own]
-    _rewrite(kubo / "config", lambda old: ipfs_config.kubo_config(old, listen, others))
+    rewrite(kubo / "config", lambda old: ipfs_config.kubo_config(old, listen, others))
     service = cluster / "service.json"
-    _rewrite(service, lambda old: ipfs_config.cluster_config(old, listen, own, everyone, name))
+    rewrite(service, lambda old: ipfs_config.cluster_config(old, listen, own, everyone, name))
 
 
-def _rewrite(path: Path, change: Callable[[Any], Any]) -> None:
+def rewrite(path: Path, change: Callable[[Any], Any]) -> None:
+    """Replace a JSON file by what ``change`` makes of it."""
     write_private(path, json.dumps(change(json.loads(path.read_text())), indent=1))
 
 
@@ -219,9 +230,9 @@ def _cluster_spec(plan: Plan, pair: Pair) -> ProcessSpec:
     )
 
 
-def connect(pairs: Sequence[Pair]) -> None:
+def connect(nodes: Sequence[Pair]) -> None:
     """Have the kubo nodes dial each other now; by themselves they take ten seconds."""
-    each(lambda two: _dial(*two), itertools.combinations(pairs, 2))
+    each(lambda two: _dial(*two), itertools.combinations(nodes, 2))
 
 
 def _dial(one: Pair, other: Pair) -> None:
@@ -247,15 +258,15 @@ def _await_members(pair: Pair, count: int) -> None:
     until(complete, _SECONDS, f"the cluster peer of {pair.org.name} sees all {count}")
 
 
-def replicate(pairs: Sequence[Pair], data: bytes) -> str:
+def replicate(nodes: Sequence[Pair], data: bytes) -> str:
     """Put a block at the first organisation and wait until all have pinned it; its CID."""
-    first = pairs[0]
+    first = nodes[0]
     with first.kubo_api() as api:
         parameters = {"cid-codec": "raw", "mhtype": "sha2-256", "pin": "true"}
         answer = _ok(api, "POST", "block/put", params=parameters, files={"data": data})
     cid = str(answer.json()["Key"])
     ask = _Asking(first, cid)
-    until(ask.pinned_by(len(pairs)), _SECONDS, f"all {len(pairs)} organisations pin {cid}")
+    until(ask.pinned_by(len(nodes)), _SECONDS, f"all {len(nodes)} organisations pin {cid}")
     return cid
 
 

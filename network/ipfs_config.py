@@ -1,7 +1,7 @@
 """What kubo and ipfs-cluster are told: pure functions from an initial configuration to ours.
 
 Used with loopback addresses by :mod:`network.ipfs` and with host names by :mod:`network.compose`.
-Addresses are multiaddrs, such as ``/ip4/127.0.0.1/tcp/4001``, ``/dns4/kubo-org1/tcp/4001`` or ``/unix/run/kubo.sock``.
+Addresses are multiaddrs: ``/ip4/127.0.0.1/tcp/4001``, ``/dns4/kubo-org1/tcp/4001``, ``/unix/run/kubo.sock``.
 """
 
 from __future__ import annotations

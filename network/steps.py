@@ -1,4 +1,4 @@
-"""Small steps the parts of a network have in common: all at once, until it is so, one command, private files."""
+"""Small steps the parts share: on each at once, until it is so, one command, private files."""
 
 from __future__ import annotations
 
