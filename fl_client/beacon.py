@@ -15,7 +15,8 @@ import msgspec
 
 from chaincode import beacon as beacons
 from chaincode.beacon import Beacon, BeaconInfo, DevSigner
-from fl_client.errors import BadBeacon, CandorError, Unavailable
+from fl_client.connection import Connection
+from fl_client.errors import BadBeacon, BadInput, CandorError, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -213,3 +214,10 @@ def _worst(errors: Sequence[CandorError]) -> CandorError:
         return bad[0]
     reasons = "; ".join(error.what for error in errors) or "none is configured"
     return Unavailable(f"no drand node gave a beacon ({reasons})")
+
+
+def open_beacon(connection: Connection, clock: Clock | None = None) -> BeaconSource:
+    """The network's drand nodes. Raises: BadInput when it has none."""
+    if connection.beacon is None or not connection.beacons:
+        raise BadInput("the network has no beacon", "Bring it up from a topology with a `drand` part")
+    return DrandBeacon(connection.beacons, connection.beacon, clock)

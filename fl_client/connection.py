@@ -59,11 +59,11 @@ class Connection(_Part, frozen=True):
     organisation: str
     peers: tuple[PeerAddress, ...]
     orderers: tuple[OrdererAddress, ...]
-    store: StoreAddress
-    beacons: tuple[str, ...]
-    beacon: BeaconInfo
     admin: IdentityFiles
     clients: tuple[IdentityFiles, ...] = ()
+    store: StoreAddress | None = None  # a network may do without IPFS,
+    beacons: tuple[str, ...] = ()  # and without drand
+    beacon: BeaconInfo | None = None
 
     @property
     def organisations(self) -> tuple[str, ...]:
@@ -87,7 +87,8 @@ def read_connection(path: Path) -> Connection:
     """
     try:
         connection = msgspec.json.decode(path.read_bytes(), type=Connection, dec_hook=_path)
-        connection.beacon.check()
+        if connection.beacon is not None:
+            connection.beacon.check()
         return connection
     except OSError as error:
         remedy = "Bring the network up first: candor network up"

@@ -65,7 +65,7 @@ class Ledger(ABC):
         """
 
     @abstractmethod
-    async def changed(self, timeout: float) -> bool:
+    async def changed(self, timeout: float) -> bool:  # noqa: ASYNC109
         """Wait up to ``timeout`` seconds; True when a block came since the last call returned."""
 
     @abstractmethod

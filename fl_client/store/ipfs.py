@@ -83,7 +83,7 @@ class IpfsStore(Store):
         await self._announce(cid)
         try:
             async with asyncio.timeout(self._timeout):
-                while not await self._is_pinned(cid):
+                while not await self._is_pinned(cid):  # noqa: ASYNC110  # it is another process's doing
                     await asyncio.sleep(_POLL)
         except TimeoutError as error:
             raise NotStored(f"the cluster could not pin {cid} in {self._timeout:.0f} s") from error

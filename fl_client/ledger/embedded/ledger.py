@@ -57,7 +57,7 @@ class EmbeddedLedger(Ledger):
     async def agree(self, transaction: str, *args: Any) -> bytes:
         return (await self._agreed(transaction, self._call(transaction, args), _result))[0].content
 
-    async def changed(self, timeout: float) -> bool:
+    async def changed(self, timeout: float) -> bool:  # noqa: ASYNC109
         try:
             await asyncio.wait_for(self._news.wait(), timeout)
         except TimeoutError:

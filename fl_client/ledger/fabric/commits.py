@@ -38,7 +38,7 @@ class Commits:
         if future is not None:
             future.cancel()
 
-    async def changed(self, timeout: float) -> bool:
+    async def changed(self, timeout: float) -> bool:  # noqa: ASYNC109
         """True when a block came since the last call returned, waiting for one up to ``timeout`` s."""
         self._raise_if_dead()
         try:

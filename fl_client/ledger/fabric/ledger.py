@@ -99,7 +99,7 @@ class FabricLedger(Ledger):
         proposal = self._propose(transaction, args)
         return signed_result((await self._endorsers.most(proposal, transaction, signed_result))[0])
 
-    async def changed(self, timeout: float) -> bool:
+    async def changed(self, timeout: float) -> bool:  # noqa: ASYNC109
         return await self._commits.changed(timeout)
 
     def events(self, start: int | None = None) -> AsyncIterator[Event]:

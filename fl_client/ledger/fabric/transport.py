@@ -63,9 +63,9 @@ class Peer(sdk.peer_module.Peer):  # type: ignore[misc]
         super().__init__(address.host, address.address, str(address.tls_ca), opts=_options(address.host))
         self.msp_id = address.msp_id
 
-    async def send_proposal(self, proposal: Any, timeout: float) -> Any:
-        """The peer's ProposalResponse; grpc.RpcError when it cannot be reached or does not answer."""
-        return await self._endorser_client.ProcessProposal(proposal, timeout=timeout)
+    async def send_proposal(self, proposal: Any, seconds: float) -> Any:
+        """The peer's ProposalResponse; grpc.RpcError when there is none within ``seconds``."""
+        return await self._endorser_client.ProcessProposal(proposal, timeout=seconds)
 
     def delivery(self, envelope: Any, scheduler: Any = None, filtered: bool = True) -> AsyncIterable[Any]:
         """The raw stream of DeliverResponses."""
@@ -83,13 +83,13 @@ class Orderer(sdk.orderer_module.Orderer):  # type: ignore[misc]
     def __init__(self, address: OrdererAddress) -> None:
         super().__init__(address.host, address.address, str(address.tls_ca), opts=_options(address.host))
 
-    async def broadcast(self, envelope: Any, timeout: float) -> Any:
-        """The orderer's last BroadcastResponse, None if it sent none.
+    async def broadcast(self, envelope: Any, seconds: float) -> Any:
+        """The orderer's last BroadcastResponse, None if it sent none; grpc.RpcError as above.
 
         Read to the end: cancelling the call makes the orderer log a warning for every transaction.
         """
         answer = None
-        call = self._orderer_client.Broadcast(sdk.stream_envelope(envelope), timeout=timeout)
+        call = self._orderer_client.Broadcast(sdk.stream_envelope(envelope), timeout=seconds)
         async for response in call:
             answer = response
         return answer
