@@ -13,8 +13,8 @@ import msgspec
 
 from chaincode.beacon import BeaconInfo
 
-Amount = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
-Positive = Annotated[int, msgspec.Meta(ge=1, lt=2**63)]
+Amount = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=10**8)]
 Hex32 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 MspId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$")]

@@ -76,6 +76,7 @@ class Agent:
             case Phase.COMMIT:
                 await self._push(number, state, lambda: steps.close(seat, state))
             case Phase.CLOSED:
+                await seat.beacons.at(state.pairing_round)
                 await self._push(number, state, lambda: steps.pair(seat, state))
             case Phase.REVEAL if await self._still_to(state, "reveal"):
                 await steps.reveal(seat, state)
@@ -83,6 +84,7 @@ class Agent:
             case Phase.REVEAL:
                 await self._push(number, state, lambda: steps.seal(seat, state))
             case Phase.SEALED:
+                await seat.beacons.at(state.sampling_round)
                 await self._push(number, state, lambda: steps.settle(seat, state))
             case Phase.SETTLED:
                 await self._push(number, state, lambda: steps.begin(seat, state))

@@ -44,6 +44,7 @@ class Learner:
     x: np.ndarray
     y: np.ndarray
     seed: int
+    epochs: int = 5
 
     def public_set(self) -> bytes:
         """The public items as the job names them by CID."""
@@ -122,6 +123,7 @@ async def work_of(seat: Seat, state: RoundState) -> behaviour.Work:
         batch=learner.problem.public()[np.array(batch)],
         weights=parameters.from_bytes(await seat.model(state.model), learner.trainer.initial()),
         seed=behaviour.seed(learner.seed, seat.me, state.round),
+        epochs=learner.epochs,
     )
 
 

@@ -290,7 +290,7 @@ def check_report(job: Job, report_cid: str, data: bytes | None) -> None:
     if data is None:
         raise Invalid("the report's bytes must come in the transient map")
     try:
-        if cid.parse(report_cid).codec != cid.RAW:
+        if cid.parse(report_cid).codec != "raw":
             raise ValueError("a report is one raw block")
         cid.check(report_cid, data)
         report.unpack(data, job.spec.tasks, job.spec.alphabet)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 
 from fl_client.named import resolve
-from fl_client.training.parameters import subtract
 from fl_client.training.trainer import Trainer
 
 
@@ -38,20 +37,16 @@ class Work:
         return np.random.default_rng(self.seed)
 
 
-class Contribution(NamedTuple):
-    """What comes out of it."""
-
-    report: np.ndarray
-    """One symbol a task, (T,) int64 in [0, C)."""
-    update: list[np.ndarray]
-    """The change to the global model, float32, in its shapes."""
-
-
 class Behaviour(Protocol):
-    """One way to take part in a round."""
+    """One way to take part in a round. Equal ``work`` gives equal results, so that a restarted agent repeats
+    itself."""
 
-    def act(self, work: Work) -> Contribution:
-        """The report and the update; equal for equal ``work``, so that a restarted agent repeats itself."""
+    def train(self, work: Work) -> Sequence[np.ndarray]:
+        """The client's own model, float32, in the global model's shapes; its update is what it changed."""
+        ...
+
+    def infer(self, work: Work, weights: Sequence[np.ndarray]) -> np.ndarray:
+        """The report: one symbol a task of the batch, (T,) int64 in [0, C)."""
         ...
 
 
@@ -59,19 +54,23 @@ class Honest:
     """Trains the global model on all its private data; that one model gives the report and the update
     (mechanism ``paper``)."""
 
-    def act(self, work: Work) -> Contribution:
+    def train(self, work: Work) -> Sequence[np.ndarray]:
         """See Behaviour."""
-        return _train_and_report(work, work.x, work.y)
+        return _fit(work, work.x, work.y)
+
+    def infer(self, work: Work, weights: Sequence[np.ndarray]) -> np.ndarray:
+        """See Behaviour."""
+        return work.trainer.predict(weights, work.batch)
 
 
-class Tenth:
+class Tenth(Honest):
     """Honest work on a tenth of the private data (rounded up), the same tenth every round: less effort, not
     a lie."""
 
-    def act(self, work: Work) -> Contribution:
+    def train(self, work: Work) -> Sequence[np.ndarray]:
         """See Behaviour."""
         few = np.random.default_rng(len(work.x)).permutation(len(work.x))[: -(-len(work.x) // 10)]
-        return _train_and_report(work, work.x[few], work.y[few])
+        return _fit(work, work.x[few], work.y[few])
 
 
 class Random:
@@ -79,10 +78,13 @@ class Random:
     it dilutes the mean by its weight and harms the model no further, so that a demo's accuracy curve shows
     an idle client and not a poisoner."""
 
-    def act(self, work: Work) -> Contribution:
+    def train(self, work: Work) -> Sequence[np.ndarray]:
         """See Behaviour."""
-        report = work.rng.integers(0, work.alphabet, len(work.batch), dtype=np.int64)
-        return Contribution(report, [np.zeros(w.shape, dtype=np.float32) for w in work.weights])
+        return work.weights
+
+    def infer(self, work: Work, weights: Sequence[np.ndarray]) -> np.ndarray:
+        """See Behaviour."""
+        return work.rng.integers(0, work.alphabet, len(work.batch), dtype=np.int64)
 
 
 BEHAVIOURS: dict[str, type] = {"honest": Honest, "random": Random, "tenth": Tenth}
@@ -100,6 +102,5 @@ def seed(job_seed: int, client: str | int, round: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def _train_and_report(work: Work, x: np.ndarray, y: np.ndarray) -> Contribution:
-    new = work.trainer.train(work.weights, x, y, epochs=work.epochs, batch=work.batch_size, seed=work.seed)
-    return Contribution(work.trainer.predict(new, work.batch), subtract(new, work.weights))
+def _fit(work: Work, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    return work.trainer.train(work.weights, x, y, epochs=work.epochs, batch=work.batch_size, seed=work.seed)

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from chaincode.mtpp import RULES
 from fl_client.aggregator import aggregate
 from fl_client.errors import BadInput
 from fl_client.training import backend
 from fl_client.training.behaviour import Work, behaviour, seed
 from fl_client.training.digits import Digits
-from fl_client.training.parameters import from_bytes, to_bytes
+from fl_client.training.parameters import from_bytes, subtract, to_bytes
 from fl_client.training.trainer import Trainer
 
 pytestmark = pytest.mark.training
@@ -29,6 +30,13 @@ def trainer() -> Trainer:
     return Trainer(Digits(0), seed=0)
 
 
+def act(name: str, task: Work) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A client's report and update."""
+    conduct = behaviour(name)
+    weights = conduct.train(task)
+    return conduct.infer(task, weights), subtract(weights, task.weights)
+
+
 def federate(job: int, rounds: int, behaviours: Sequence[str]) -> tuple[list[float], list[np.ndarray]]:
     """Accuracy before training and after each round, and the last round's reports (clients, T)."""
     digits = Digits(job)
@@ -38,13 +46,16 @@ def federate(job: int, rounds: int, behaviours: Sequence[str]) -> tuple[list[flo
         weights = from_bytes(model)
         accuracy.append(trainer.accuracy(weights, *digits.held_out()))
         done = [
-            behaviour(name).act(
-                Work(trainer, 10, *digits.private(c, CLIENTS), digits.public(), weights, seed(job, c, number))
+            act(
+                name,
+                Work(
+                    trainer, 10, *digits.private(c, CLIENTS), digits.public(), weights, seed(job, c, number)
+                ),
             )
             for c, name in enumerate(behaviours)
         ]
-        reports = [one.report for one in done]
-        model = aggregate(model, {str(c): to_bytes(one.update) for c, one in enumerate(done)})
+        reports = [report for report, _ in done]
+        model = aggregate(model, {str(c): to_bytes(update) for c, (_, update) in enumerate(done)})
     return [*accuracy, trainer.accuracy(from_bytes(model), *digits.held_out())], reports
 
 
@@ -55,23 +66,18 @@ def test_fedavg_learns_as_fast_as_it_should():
     assert (np.abs(mean - expected) <= 2 * deviation).all(), mean
 
 
-def test_less_effort_and_no_effort_score_less():
-    _, reports = federate(21, 2, ["honest", "honest", "honest", "honest", "random", "tenth"])
-    scores = [lower_median([dasgupta_ghosh(x, y) for y in reports if y is not x]) for x in reports]
-    norm = len(reports[0]) ** 2
-    assert min(scores[:4]) > scores[5] > scores[4]
-    assert scores[4] < 0.05 * norm < 0.15 * norm < min(scores[:4])
+@pytest.mark.parametrize("rule", ["dasgupta-ghosh", "correlated-agreement"])
+def test_less_effort_and_no_effort_score_less(one_job, rule):
+    scores = RULES[rule].matrix(one_job, alphabet=10)
+    medians = [sorted(np.delete(row, i))[(CLIENTS - 2) // 2] for i, row in enumerate(scores)]
+    *honest, idle, tenth = np.array(medians) / RULES[rule].norm(one_job.shape[1], 10)
+    assert min(honest) > tenth > idle
+    assert idle < 0.05 < 0.15 < min(honest)
 
 
-def dasgupta_ghosh(x: np.ndarray, y: np.ndarray) -> int:
-    """facts/mechanism.md's closed form with S = identity."""
-    return sum(
-        len(x) * int(((x == k) & (y == k)).sum()) - int((x == k).sum() * (y == k).sum()) for k in range(10)
-    )
-
-
-def lower_median(values: Sequence[int]) -> int:
-    return sorted(values)[(len(values) - 1) // 2]
+@pytest.fixture(scope="module")
+def one_job() -> np.ndarray:
+    return np.array(federate(21, 2, ["honest", "honest", "honest", "honest", "random", "tenth"])[1])
 
 
 def test_equal_seeds_give_equal_bytes_whatever_was_done_before(trainer):
@@ -155,15 +161,15 @@ def work(trainer: Trainer, **changes) -> Work:
 
 @pytest.mark.parametrize("name", ["honest", "tenth", "random"])
 def test_a_restarted_client_repeats_itself(trainer, name):
-    one, two = (behaviour(name).act(work(trainer)) for _ in range(2))
-    assert one.report.tolist() == two.report.tolist() and to_bytes(one.update) == to_bytes(two.update)
-    assert one.report.shape == (60,) and set(one.report) <= set(range(10))
-    assert [u.shape for u in one.update] == [w.shape for w in trainer.initial()]
+    (report, update), (again, same) = (act(name, work(trainer)) for _ in range(2))
+    assert report.tolist() == again.tolist() and to_bytes(update) == to_bytes(same)
+    assert report.shape == (60,) and set(report) <= set(range(10))
+    assert [u.shape for u in update] == [w.shape for w in trainer.initial()]
 
 
 def test_honest_clients_report_what_their_updated_model_says(trainer):
     task = work(trainer)
-    report, update = behaviour("honest").act(task)
+    report, update = act("honest", task)
     tuned = [w + u for w, u in zip(task.weights, update, strict=True)]
     assert np.mean(trainer.predict(tuned, task.batch) == report) > 0.98  # rounding may flip a tie
 
@@ -171,14 +177,14 @@ def test_honest_clients_report_what_their_updated_model_says(trainer):
 def test_a_tenth_is_what_it_says(trainer, monkeypatch):
     seen = []
     monkeypatch.setattr(trainer, "train", lambda w, x, y, **_: seen.append((x, y)) or list(w))
-    behaviour("tenth").act(work(trainer))
-    behaviour("tenth").act(work(trainer, seed=2))
+    act("tenth", work(trainer))
+    act("tenth", work(trainer, seed=2))
     (x, y), (again, _) = seen
     assert len(x) == len(y) == 22 and np.array_equal(x, again)
 
 
 def test_a_random_client_contributes_nothing(trainer):
-    report, update = behaviour("random").act(work(trainer, batch=np.zeros((5000, 64), np.float32)))
+    report, update = act("random", work(trainer, batch=np.zeros((5000, 64), np.float32)))
     assert not any(array.any() for array in update)
     assert np.bincount(report, minlength=10).min() > 400
 

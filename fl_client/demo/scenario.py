@@ -1,0 +1,94 @@
+"""Who plays, for what money: the demo's numbers in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chaincode.mtpp import RULES
+from chaincode.mtpp.payment import best_gain, worst_loss
+from chaincode.records import JobSpec
+from fl_client.participant import Share
+
+ALPHABET = 10  # digits
+DECIMALS = 2
+RULE = "correlated-agreement"
+PUBLIC_ITEMS, TASKS, SCORED = 700, 600, 500
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long things last, in the beacon's time: what a network's founding terms allow."""
+
+    gap: int
+    window: int
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One demonstration."""
+
+    clients: int = 6
+    rounds: int = 5
+    seed: int = 1
+    job: str = "digits"
+    problem: str = "digits"
+    price: int = 100_00  # 100 tokens for a perfect score
+    bond: int = 10_00
+    epochs: int = 20  # enough for a client's own data to show in its first report
+
+    def behaviour(self, client: int) -> str:
+        """All are honest but two: one answers at random, one trains on a tenth of its data."""
+        return {self.clients - 2: "random", self.clients - 1: "tenth"}.get(client, "honest")
+
+    def share(self, client: int) -> Share:
+        """What the client with this place works on."""
+        return Share(
+            self.problem, self.settings, client, self.clients, self.behaviour(client), self.seed, self.epochs
+        )
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """The problem's settings: every client splits the same data in the same way."""
+        return {"seed": self.seed, "public_items": PUBLIC_ITEMS}
+
+    @property
+    def stake(self) -> int:
+        """The least stake that covers the worst payment."""
+        return worst_loss(RULES[RULE], SCORED, ALPHABET, self.price)
+
+    @property
+    def funds(self) -> int:
+        """What a client needs to take part: its lock comes back every round, less what it loses."""
+        return (self.stake + self.bond) * 2
+
+    def spec(
+        self, pace: Pace, *, model: str, public_set: str, model_bytes: int, roster: list[str]
+    ) -> JobSpec:
+        """The job as it is created on chain."""
+        most = best_gain(RULES[RULE], SCORED, ALPHABET, self.price)
+        return JobSpec(
+            model=model,
+            public_set=public_set,
+            model_bytes=model_bytes,
+            public_items=PUBLIC_ITEMS,
+            tasks=TASKS,
+            scored_tasks=SCORED,
+            alphabet=ALPHABET,
+            rounds=self.rounds,
+            mechanism="paper",
+            rule=RULE,
+            peers=4,
+            price=self.price,
+            stake=self.stake,
+            bond=self.bond,
+            round_pool=self.clients * most,
+            min_participants=min(4, self.clients),
+            max_participants=self.clients,
+            max_members_per_org=self.clients,
+            allow_list=sorted(roster),
+            gap=pace.gap,
+            commit_seconds=pace.window * 2,
+            reveal_seconds=pace.window,
+            missing_seconds=pace.window,
+            aggregate_seconds=pace.window,
+        )

@@ -1,0 +1,106 @@
+"""A client as a process: joins the consortium, waits for its job, and runs its agent to the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from chaincode import cid
+from chaincode.beacon import BeaconInfo
+from chaincode.records import Job
+from fl_client import steps
+from fl_client.agent import Agent
+from fl_client.beacon import BeaconSource, DrandBeacon
+from fl_client.connection import Connection, read_connection
+from fl_client.contracts import View
+from fl_client.errors import BadInput
+from fl_client.journal import Journal
+from fl_client.ledger.base import Ledger
+from fl_client.steps import Learner, Seat
+from fl_client.store.base import Store
+from fl_client.training.behaviour import behaviour
+from fl_client.training.problem import problem
+from fl_client.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+
+class Share(msgspec.Struct, frozen=True):
+    """Which problem a client works on, with which part of the data, and how."""
+
+    problem: str
+    settings: dict[str, Any]
+    client: int  # its place among `clients`
+    clients: int
+    behaviour: str = "honest"
+    seed: int = 0
+    epochs: int = 5
+
+
+def learner(share: Share) -> Learner:
+    """Build the private side: data, model, behaviour. Imports TensorFlow (seconds)."""
+    task = problem(share.problem, **share.settings)
+    x, y = task.private(share.client, share.clients)
+    return Learner(
+        task, Trainer(task, share.seed), behaviour(share.behaviour), x, y, share.seed, share.epochs
+    )
+
+
+async def wait_for_job(ledger: Ledger, job: str, look: float = 0.5) -> Job:
+    """The job, as soon as its sponsor has created it."""
+    view = View(ledger)
+    while (found := await view.job(job)) is None:
+        await ledger.changed(look)
+    return found
+
+
+async def take_part(
+    ledger: Ledger, store: Store, beacons: BeaconSource, journal: Path, job: str, share: Share, **pace: float
+) -> None:
+    """All of a client's way: register, wait for the job, take part in each of its rounds."""
+    building = asyncio.create_task(asyncio.to_thread(learner, share))
+    await steps.register(ledger)
+    log.info("registered as %s", ledger.member_id)
+    record = await wait_for_job(ledger, job)
+    seat = Seat(ledger, store, beacons, Journal(journal), await building, record)
+    check_public_set(seat)
+    await Agent(seat, **pace).run()
+    log.info("job %s is over", job)
+
+
+def check_public_set(seat: Seat) -> None:
+    """The job's public items must be the client's own; BadInput otherwise."""
+    own = cid.file_cid(seat.learner.public_set())
+    if own != seat.job.spec.public_set:
+        raise BadInput(
+            f"job {seat.job.id} is about the public set {seat.job.spec.public_set}, this client has {own}",
+            "Use the problem and the settings that the job's sponsor names",
+        )
+
+
+def open_parts(connection: Connection, identity: str) -> tuple[Ledger, Store, BeaconSource]:
+    """The real ledger, store and beacon that a connection file leads to; none is connected yet."""
+    from fl_client.ledger.fabric.ledger import FabricLedger
+    from fl_client.store.ipfs import IpfsStore
+
+    files = connection.identity(identity)
+    ledger = FabricLedger(connection, key=files.key, certificate=files.certificate)
+    where = connection.store
+    store = IpfsStore(where.kubo, where.cluster, where.credentials)
+    info = msgspec.convert(connection.beacon, BeaconInfo)
+    return ledger, store, DrandBeacon(connection.beacons, info)
+
+
+async def run(connection: Path, identity: str, journal: Path, job: str, share: Share) -> None:
+    """A client process against the real network."""
+    async with AsyncExitStack() as stack:
+        ledger, store, beacons = open_parts(read_connection(connection), identity)
+        await stack.enter_async_context(ledger)
+        await stack.enter_async_context(store)
+        await stack.enter_async_context(beacons)
+        await take_part(ledger, store, beacons, journal, job, share)
