@@ -148,8 +148,10 @@ def test_private_values_and_validation_parameters_are_out_of_reach_of_ranges() -
         assert await stub.get("k") is None
         assert await stub.get_private("pair", "k") == b"secret"
         assert await stub.validation_parameter("k") == b"policy"
-        assert await stub.private_hash("pair", "k") and await stub.private_hash("pair", "l") is None
-        assert await keys_of(stub.range("", "")) == [] and await keys_of(stub.prefix("")) == []
+        assert await stub.private_hash("pair", "k")
+        assert await stub.private_hash("pair", "l") is None
+        assert await keys_of(stub.range("", "")) == []
+        assert await keys_of(stub.prefix("")) == []
 
     run(write())
     state.apply(stub.read_write_set().writes, (1, 0))
@@ -162,9 +164,11 @@ def test_pages_continue_at_their_bookmark_and_forbid_writes() -> None:
 
     async def work() -> None:
         first = await stub.page("", "", 2)
-        assert [key for key, _ in first.items] == ["a", "b"] and first.bookmark == "c"
+        assert [key for key, _ in first.items] == ["a", "b"]
+        assert first.bookmark == "c"
         second = await stub.page("", "", 2, first.bookmark)
-        assert [key for key, _ in second.items] == ["c"] and second.bookmark == ""
+        assert [key for key, _ in second.items] == ["c"]
+        assert second.bookmark == ""
         with pytest.raises(PeerError):
             await stub.put("d", b"4")
 
@@ -221,14 +225,17 @@ class Counter(Contract):
 def test_honest_endorsers_agree_on_the_bytes() -> None:
     chaincode = Chaincode([Counter()])
     one, other = (run(endorse(chaincode, call(state_of(n="2"), "add", "n", 3))) for _ in range(2))
-    assert one.to_bytes() == other.to_bytes() and one.payload == b"5" and one.event == ("added", b"3")
+    assert one.to_bytes() == other.to_bytes()
+    assert one.payload == b"5"
+    assert one.event == ("added", b"3")
     assert one.read_write_set.writes == (("n", b"5"),)
 
 
 @pytest.mark.parametrize(("args", "status"), [(("add", "n", -9), 409), (("peek", "n"), 500)])
 def test_a_refusal_and_a_writing_query_write_nothing(args: tuple[object, ...], status: int) -> None:
     endorsement = run(endorse(Chaincode([Counter()]), call(state_of(n="2"), *args)))
-    assert endorsement.status == status and endorsement.event is None
+    assert endorsement.status == status
+    assert endorsement.event is None
     assert endorsement.read_write_set.writes == () == endorsement.read_write_set.reads
 
 

@@ -1,0 +1,72 @@
+"""One transaction's conversation with the peer: a request, its answer, the next request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from chaincode.shim.errors import PeerError
+from chaincode.shim.protos import shim
+
+MESSAGE_LIMIT = 100 << 20  # bytes, the peer's own limit
+_ROOM = 1 << 16  # what a message has around its payload
+
+Message = Any  # protos.ChaincodeMessage
+MessageType = shim.ChaincodeMessage.Type
+
+
+class Exchange:
+    """Requests of one transaction, at most one at a time: the peer drops a second one silently."""
+
+    def __init__(self, send: Callable[[Message], None], channel: str, tx_id: str, batch: int = 0) -> None:
+        self.channel, self.tx_id = channel, tx_id
+        self.batch = batch  # keys the peer reads in one request; 0 where it has no such request
+        self._send = send
+        self._turn = asyncio.Lock()
+        self._pending: asyncio.Future[Message] | None = None
+        self._ended = ""
+
+    async def ask(self, kind: str, payload: bytes) -> bytes:
+        """The peer's answer to one request, or PeerError."""
+        if len(payload) > MESSAGE_LIMIT - _ROOM:
+            raise PeerError(f"a request is longer than {MESSAGE_LIMIT} bytes")
+        async with self._turn:
+            answer = await self._round_trip(message(kind, self.channel, self.tx_id, payload))
+        if answer.type == MessageType.ERROR:
+            raise PeerError(answer.payload.decode("utf-8", "replace"))
+        return bytes(answer.payload)
+
+    def answer(self, message: Message) -> bool:
+        """Take the peer's answer; False if nothing was asked."""
+        if self._pending is None or self._pending.done():
+            return False
+        self._pending.set_result(message)
+        return True
+
+    def end(self, reason: str) -> None:
+        """Fail the pending request and all later ones."""
+        self._ended = self._ended or reason
+        if self._pending is not None and not self._pending.done():
+            self._pending.set_exception(PeerError(reason))
+
+    async def _round_trip(self, request: Message) -> Message:
+        if self._ended:
+            raise PeerError(self._ended)
+        self._pending = asyncio.get_running_loop().create_future()
+        self._send(request)
+        try:
+            return await self._pending
+        except asyncio.CancelledError:
+            # Its answer will still come, and would be taken for the next request's.
+            self.end("an earlier request of this transaction was given up")
+            raise
+        finally:
+            self._pending = None
+
+
+def message(kind: str, channel: str, tx_id: str, payload: bytes) -> Message:
+    """A ChaincodeMessage of that type."""
+    return shim.ChaincodeMessage(
+        type=MessageType.Value(kind), channel_id=channel, txid=tx_id, payload=payload
+    )

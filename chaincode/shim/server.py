@@ -1,0 +1,156 @@
+"""Chaincode as a service: peers dial in over mutual TLS, and each opens one stream.
+
+A peer that lost its stream dials again by itself, so the server has nothing to reconnect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from chaincode.shim.connection import Connection, State
+from chaincode.shim.dispatch import Chaincode
+from chaincode.shim.exchange import MESSAGE_LIMIT
+from chaincode.shim.health import Answer, HealthEndpoint
+from chaincode.shim.metrics import Metrics
+
+logger = logging.getLogger("chaincode.shim")
+
+GRACE = 25.0  # seconds for calls in flight when the server stops
+OPTIONS = (
+    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
+    ("grpc.max_send_message_length", MESSAGE_LIMIT),
+    # The peer pings an idle stream every 60 s; gRPC's default takes that for abuse and hangs up.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
+)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Tls:
+    """PEM: the server's key and certificate, and the CA whose client certificates are let in."""
+
+    key: bytes
+    certificate: bytes
+    client_ca: bytes
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """What gRPC takes; ValueError if the parts do not fit together."""
+        public = load_pem_private_key(self.key, password=None).public_key()
+        if x509.load_pem_x509_certificate(self.certificate).public_key() != public:
+            raise ValueError("the TLS key is not the certificate's")
+        if not x509.load_pem_x509_certificates(self.client_ca):
+            raise ValueError("the file of client CAs holds no certificate")
+        pair = (self.key, self.certificate)
+        return grpc.ssl_server_credentials([pair], root_certificates=self.client_ca, require_client_auth=True)
+
+
+class Server:
+    """Serves ``chaincode`` as ``package_id`` while entered.
+
+    ``address`` and ``health`` are HOST:PORT; with port 0 the system chooses, see ``port`` and
+    ``health_port``. Without ``tls`` anyone who reaches the port can pose as a peer.
+    """
+
+    def __init__(
+        self,
+        chaincode: Chaincode,
+        package_id: str,
+        *,
+        address: str,
+        tls: Tls | None,
+        health: str = "",
+        grace: float = GRACE,
+    ) -> None:
+        self.metrics = Metrics()
+        self.port = self.health_port = 0
+        self._chaincode, self._package_id, self._grace = chaincode, package_id, grace
+        self._address, self._tls, self._health = address, tls, health
+        self._connections: set[Connection] = set()
+        self._stopping = False
+        self._resources = AsyncExitStack()
+
+    async def __aenter__(self) -> Server:
+        async with AsyncExitStack() as resources:
+            await resources.enter_async_context(self._chaincode.running())
+            await self._start_health(resources)
+            await self._start_grpc(resources)
+            resources.push_async_callback(self._drain)
+            self._resources = resources.pop_all()
+        logger.info("serving %s on port %d", self._package_id, self.port)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._resources.aclose()
+
+    async def _start_grpc(self, resources: AsyncExitStack) -> None:
+        server = grpc.aio.server(options=OPTIONS)
+        connect = grpc.stream_stream_rpc_method_handler(self._connect)  # bytes: see Connection.receive
+        handler = grpc.method_handlers_generic_handler("protos.Chaincode", {"Connect": connect})
+        server.add_generic_rpc_handlers((handler,))
+        if self._tls is None:
+            logger.warning("no TLS: whoever reaches this port can pose as a peer")
+            self.port = server.add_insecure_port(self._address)
+        else:
+            self.port = server.add_secure_port(self._address, self._tls.credentials())
+        await server.start()
+        resources.push_async_callback(server.stop, 1.0)
+
+    async def _start_health(self, resources: AsyncExitStack) -> None:
+        if not self._health:
+            return
+        host, _, port = self._health.rpartition(":")
+        if not port.isdecimal():
+            raise ValueError(f"the health address {self._health!r} is not HOST:PORT")
+        endpoint = HealthEndpoint({"/healthz": self._healthz, "/metrics": self._metrics_page})
+        self.health_port = await endpoint.start(host.strip("[]"), int(port))
+        resources.push_async_callback(endpoint.stop)
+
+    async def _connect(self, incoming: AsyncIterator[bytes], context: Any) -> AsyncGenerator[bytes, None]:
+        connection = Connection(self._chaincode, self._package_id, self.metrics)
+        connection.draining = self._stopping
+        self._connections.add(connection)
+        try:
+            async with aclosing(connection.run(incoming)) as outgoing:
+                async for raw in outgoing:
+                    yield raw
+        finally:
+            self._connections.discard(connection)
+
+    async def _drain(self) -> None:
+        """Refuse new calls, let those in flight end, then end the streams."""
+        self._stopping = True
+        for connection in self._connections:
+            connection.draining = True
+        tasks = {task for connection in self._connections for task in connection.tasks}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self._grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for connection in self._connections:
+            connection.close()
+
+    def _healthz(self) -> Answer:
+        peers = sum(connection.state is State.READY for connection in self._connections)
+        status = "stopping" if self._stopping else "OK"
+        body = json.dumps({"status": status, "peers_connected": peers}).encode() + b"\n"
+        code = "503 Service Unavailable" if self._stopping else "200 OK"
+        return Answer(code, body, "application/json")
+
+    def _metrics_page(self) -> Answer:
+        return Answer("200 OK", self.metrics.text(), "text/plain; version=0.0.4; charset=utf-8")
