@@ -104,6 +104,8 @@ class Rule(ABC):
         self.check(tasks, alphabet)
         if clients and (reports.min() < 0 or reports.max() >= alphabet):
             raise ValueError(f"reports: a symbol is outside [0, {alphabet})")
+        if clients < 2:
+            return np.zeros((clients, clients), np.int64)
         scores = self._score(np.ascontiguousarray(reports, np.uint8), alphabet, view)
         np.fill_diagonal(scores, 0)
         return scores

@@ -12,12 +12,20 @@ INPUTS = (DOMAIN, "Org1MSP:aa", "bafkreport", "bafkupdate", bytes(32))
 
 
 def test_the_digest_is_the_protocols() -> None:
-    text = b"candor/commit/v1" + DOMAIN + lp(b"Org1MSP:aa") + lp(b"bafkreport") + lp(b"bafkupdate") + bytes(32)
+    text = (
+        b"candor/commit/v1" + DOMAIN + lp(b"Org1MSP:aa") + lp(b"bafkreport") + lp(b"bafkupdate") + bytes(32)
+    )
     assert commitment.digest(*INPUTS) == hashlib.sha256(text).digest()
 
 
 def test_changing_any_input_changes_the_digest() -> None:
-    changed = (domain("candor", "candor", "job", 2), "Org1MSP:ab", "bafkreporu", "bafkupdatf", b"\1" + bytes(31))
+    changed = (
+        domain("candor", "candor", "job", 2),
+        "Org1MSP:ab",
+        "bafkreporu",
+        "bafkupdatf",
+        b"\1" + bytes(31),
+    )
     digests = {commitment.digest(*INPUTS)}
     for i, other in enumerate(changed):
         digests.add(commitment.digest(*(other if i == j else same for j, same in enumerate(INPUTS))))  # type: ignore[arg-type]

@@ -25,7 +25,9 @@ def test_symbols_are_written_from_the_highest_bit_down() -> None:
     assert pack(np.array([], int), 10) == b""
 
 
-@given(st.integers(2, 256).flatmap(lambda c: st.tuples(st.just(c), st.lists(st.integers(0, c - 1), max_size=70))))
+@given(
+    st.integers(2, 256).flatmap(lambda c: st.tuples(st.just(c), st.lists(st.integers(0, c - 1), max_size=70)))
+)
 def test_packing_and_unpacking_gives_the_report_back(case: tuple[int, list[int]]) -> None:
     alphabet, symbols = case
     packed = pack(np.array(symbols, int), alphabet)
@@ -34,7 +36,9 @@ def test_packing_and_unpacking_gives_the_report_back(case: tuple[int, list[int]]
 
 
 @given(st.integers(2, 256), st.integers(0, 40), st.data())
-def test_whatever_unpacks_is_the_only_form_of_its_report(alphabet: int, tasks: int, data: st.DataObject) -> None:
+def test_whatever_unpacks_is_the_only_form_of_its_report(
+    alphabet: int, tasks: int, data: st.DataObject
+) -> None:
     packed = data.draw(st.binary(min_size=size(tasks, alphabet), max_size=size(tasks, alphabet)))
     try:
         symbols = unpack(packed, tasks, alphabet)
