@@ -121,7 +121,7 @@ def _orderer(plan: Plan, identities: Identities) -> dict[str, Any]:
 def _consenter(plan: Plan, identities: Identities, index: int) -> dict[str, Any]:
     certificate = str(identities.orderer(index) / "tls" / "server.crt")
     return {
-        "Host": "127.0.0.1",
+        "Host": plan.ports.host(f"orderer{index}/listen"),
         "Port": plan.ports.get(f"orderer{index}/listen"),
         "ClientTLSCert": certificate,
         "ServerTLSCert": certificate,
@@ -135,7 +135,8 @@ def _ordering_organisation(plan: Plan, identities: Identities) -> dict[str, Any]
 
 
 def _organisation(plan: Plan, identities: Identities, org: Organisation) -> dict[str, Any]:
-    anchor = {"Host": "127.0.0.1", "Port": plan.ports.get(f"{org.name}/peer/listen")}
+    name = f"{org.name}/peer/listen"
+    anchor = {"Host": plan.ports.host(name), "Port": plan.ports.get(name)}
     return {**_msp(org.msp_id, identities.organisation(org)), "AnchorPeers": [anchor]}
 
 

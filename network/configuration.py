@@ -60,7 +60,7 @@ def orderer(plan: Plan, identities: Identities, index: int) -> dict[str, Any]:
     pair = {"PrivateKey": f"{tls}/server.key", "Certificate": f"{tls}/server.crt"}
     return {
         "General": {
-            "ListenAddress": "127.0.0.1",
+            "ListenAddress": plan.ports.host(f"{name}/listen"),
             "ListenPort": plan.ports.get(f"{name}/listen"),
             "TLS": {"Enabled": True, **pair, "RootCAs": [f"{tls}/ca.crt"], "ClientAuthRequired": False},
             "Keepalive": {"ServerMinInterval": "60s", "ServerInterval": "7200s", "ServerTimeout": "20s"},

@@ -37,9 +37,13 @@ class Ports:
                 self._ports[name] = self._next()
             return self._ports[name]
 
+    def host(self, name: str) -> str:
+        """Where the port of ``name`` is: this machine only (containers: see network/containers.py)."""
+        return "127.0.0.1"
+
     def address(self, name: str) -> str:
-        """``127.0.0.1:PORT`` of ``name``."""
-        return f"127.0.0.1:{self.get(name)}"
+        """``HOST:PORT`` of ``name``."""
+        return f"{self.host(name)}:{self.get(name)}"
 
     def as_dict(self) -> dict[str, int]:
         """Every name and its port, to be stored and given to the next ``Ports``."""
