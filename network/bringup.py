@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
 
 from network import channel, configuration, fabric, handover, lifecycle
 from network.handover import Beacon
 from network.identities import Identities
 from network.plan import Plan
-from network.steps import each, until
+from network.steps import begin, each, until
 from network.topology import Organisation
 
-_T = TypeVar("_T")
 _MADE = ("crypto", "channel", "nodes", "chaincode", "drand", "ipfs", "connections", "builder")
 
 
@@ -31,16 +28,12 @@ class Bringup:
 
     def run(self) -> None:
         """Everything; returns when the chaincode answers in every organisation."""
-        pool = ThreadPoolExecutor(3)
-        try:
-            beacon = pool.submit(self._timed, "beacon", self._start_beacon)
-            stores = pool.submit(self._timed, "storage", self._start_stores)
-            self._fabric()
-            self._chaincodes(_result(beacon))
-            handover.write_connections(self._plan, self._identities, _result(beacon), _result(stores))
-            self.seconds["all"] = time.monotonic() - self._began
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # the first error is told at once
+        beacon = begin(self._start_beacon, self._plan)
+        stores = begin(self._start_stores, self._plan)
+        self._fabric()
+        self._chaincodes(beacon.result())
+        handover.write_connections(self._plan, self._identities, beacon.result(), stores.result())
+        self.seconds["all"] = time.monotonic() - self._began
 
     def _fabric(self) -> None:
         if self._plan.fresh:
@@ -65,20 +58,22 @@ class Bringup:
         specs += [fabric.peer(self._plan, org) for org in self._plan.topology.organisations]
         each(self._plan.keeper.spawn, specs)
 
-    def _start_beacon(self) -> Beacon:
-        if self._plan.topology.drand is None:
+    def _start_beacon(self, plan: Plan) -> Beacon:
+        if plan.topology.drand is None:
             return Beacon()
         from network import drand
 
-        nodes = drand.start(self._plan)
+        with self._step("beacon"):
+            nodes = drand.start(plan)
         return Beacon(nodes.info, nodes.urls)
 
-    def _start_stores(self) -> Mapping[str, Mapping[str, str]]:
-        if not self._plan.topology.ipfs:
+    def _start_stores(self, plan: Plan) -> Mapping[str, Mapping[str, str]]:
+        if not plan.topology.ipfs:
             return {}
         from network import ipfs
 
-        return ipfs.start(self._plan)
+        with self._step("storage"):
+            return ipfs.start(plan)
 
     def _chaincodes(self, beacon: Beacon) -> None:
         """A server an organisation, told of the beacon; ready when each peer reaches its own."""
@@ -90,10 +85,6 @@ class Bringup:
         self._plan.keeper.spawn(fabric.chaincode(self._plan, self._identities, org))
         what = f"the peer of {org.msp_id} reaches its chaincode server"
         until(lambda: _no_complaint(lifecycle.answers(self._plan, org)), 30, what)
-
-    def _timed(self, name: str, action: Callable[[], _T]) -> _T:
-        with self._step(name):
-            return action()
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
@@ -107,13 +98,6 @@ def discard(plan: Plan) -> None:
     """Remove what an earlier start that failed half way made; its logs stay."""
     for name in _MADE:
         shutil.rmtree(plan.directory / name, ignore_errors=True)
-
-
-def _result(future: Future[_T]) -> _T:
-    """The future's result; unlike ``result()``, an interrupt gets through while it waits."""
-    while not future.done():
-        time.sleep(0.02)
-    return future.result()
 
 
 def _no_complaint(complaint: str | None) -> bool:

@@ -108,6 +108,7 @@ def peer(plan: Plan, identities: Identities, org: Organisation) -> dict[str, Any
             "executetimeout": "30s",
             "mode": "net",
             "keepalive": 0,
+            "logging": {"level": "info", "shim": "warning"},
             "system": dict.fromkeys(("_lifecycle", "cscc", "lscc", "qscc"), "enable"),
         },
         "ledger": {
@@ -166,6 +167,8 @@ def _peer_section(plan: Plan, identities: Identities, org: Organisation, data: P
                 "pushAckTimeout": "3s",
                 "pullRetryThreshold": "60s",
                 "reconciliationEnabled": True,
+                "reconcileBatchSize": 10,
+                "reconcileSleepInterval": "1m",
                 "implicitCollectionDisseminationPolicy": {"requiredPeerCount": 0, "maxPeerCount": 1},
             },
         },

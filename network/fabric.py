@@ -48,7 +48,7 @@ def orderer(plan: Plan, index: int) -> ProcessSpec:
 
 
 def peer(plan: Plan, org: Organisation) -> ProcessSpec:
-    """An organisation's peer; ready when it reports good health and accepts connections."""
+    """An organisation's peer; ready when it reports good health."""
     name, directory = f"{org.name}-peer", peer_directory(plan, org)
     return ProcessSpec(
         name=name,
@@ -56,10 +56,7 @@ def peer(plan: Plan, org: Organisation) -> ProcessSpec:
         directory=str(directory),
         log=log_file(plan, name),
         env=_fabric(directory, 96),
-        ready=[
-            HttpOk(f"http://{plan.ports.address(f'{org.name}/peer/operations')}/healthz"),
-            PortOpen(plan.ports.address(f"{org.name}/peer/listen")),
-        ],
+        ready=[HttpOk(f"http://{plan.ports.address(f'{org.name}/peer/operations')}/healthz")],
         layer=PEERS,
     )
 

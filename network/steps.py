@@ -6,8 +6,9 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
+from threading import Thread
 from typing import TypeVar
 
 from network.errors import CommandFailed, NetworkError
@@ -18,9 +19,29 @@ _Result = TypeVar("_Result")
 
 def each(action: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
     """``action`` on every item at once; the results in order, or the first error."""
-    work = list(items)
-    with ThreadPoolExecutor(max_workers=max(1, len(work))) as pool:
-        return list(pool.map(action, work))
+    futures = [begin(action, item) for item in items]
+    wait(futures, return_when=FIRST_EXCEPTION)
+    for future in futures:
+        if future.done():
+            future.result()  # an error is told without waiting for the others
+    return [future.result() for future in futures]
+
+
+def begin(action: Callable[[_Item], _Result], item: _Item) -> Future[_Result]:
+    """``action`` in a thread of its own, which the end of the program does not wait for.
+
+    (It would for an executor's: after Ctrl-C, for everything that still waits for a node.)
+    """
+    future: Future[_Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(action(item))
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return future
 
 
 def until(condition: Callable[[], _Result | None], seconds: float, what: str) -> _Result:
