@@ -99,5 +99,7 @@ def read_connection(path: Path) -> Connection:
 
 def _path(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str):
+        if not value:
+            raise ValueError("a file's name is empty")
         return Path(value)
     raise NotImplementedError(f"cannot read a {kind.__name__}")

@@ -1,6 +1,6 @@
 """A chaincode with something of everything a ledger has to get right: what the ledger suite runs.
 
-Served to Fabric as ``python -m chaincode.shim tests.conformance.counter:create``.
+Served to Fabric by ``python -m chaincode.shim counter:create`` with this directory on the path.
 """
 
 from __future__ import annotations

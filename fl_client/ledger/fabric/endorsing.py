@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +23,8 @@ from .transport import Peer
 
 _log = logging.getLogger(__name__)
 _TIMEOUT = 35.0  # a peer gives its chaincode 30 s
-_LAG_PAUSES = (0.15, 0.4, 0.8)  # peers a block apart read different versions for a moment
+_PAUSES = (0.2, 0.4, 1.0)  # for peers a block apart, and for connections to a peer that is back again
+_PATIENCE = 5.0  # seconds after which a call is not tried again
 _DEFECT = (
     "internal error"  # chaincode.shim's message for an exception in a contract; other 500s are the peer's
 )
@@ -68,14 +70,15 @@ class Endorsers:
         ``content``: what of a response has to be equal; by default all that is endorsed.
         Raises: Refused, Disagreement, Unavailable.
         """
-        for pause in (*_LAG_PAUSES, None):
+        began = time.monotonic()
+        for pause in _PAUSES:
             try:
                 return await self._round(proposal, what, content or _content)
-            except Disagreement:
-                if pause is None:
+            except (Disagreement, Unavailable):
+                if time.monotonic() - began > _PATIENCE:
                     raise
                 await asyncio.sleep(pause)
-        raise AssertionError("unreachable")
+        return await self._round(proposal, what, content or _content)
 
     async def _round(self, proposal: Proposal, what: str, content: Callable[[Any], bytes]) -> Sequence[Any]:
         waiting, outcomes, total = self._order_of_organisations(), [], len(self.organisations)

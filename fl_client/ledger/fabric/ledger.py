@@ -169,8 +169,15 @@ class FabricLedger(Ledger):
                     return blocks.outcome_in(protos.common.Block.FromString(response.response.payload), tx_id)
             return None
 
-        found = await asyncio.gather(*(ask(peer) for peer in self._peers))
-        return next((each for each in found if each is not None), None)
+        asked = [asyncio.create_task(ask(peer)) for peer in self._peers]
+        try:
+            for answer in asyncio.as_completed(asked):
+                if (outcome := await answer) is not None:
+                    return outcome
+            return None
+        finally:
+            for task in asked:
+                task.cancel()
 
     async def _events(self, start: int) -> AsyncIterator[Event]:
         stream = follow(self._endorsers.in_order, self.channel, self._user, start, filtered=False)
