@@ -48,8 +48,11 @@ def test_public_and_private_images_are_disjoint_and_make_up_the_data_set():
     digits = Digits(seed=3)
     shares = [digits.private(client, 6) for client in range(6)]
     images = np.concatenate([digits.public(), *(x for x, _ in shares)])
-    assert len(digits.public()) >= 500 and len(images) == 1797 and images.dtype == np.float32
-    assert images.min() >= 0 and images.max() <= 1
+    assert len(digits.public()) >= 500
+    assert len(images) == 1797
+    assert images.dtype == np.float32
+    assert images.min() >= 0
+    assert images.max() <= 1
     everything = Digits(seed=4)
     others = np.concatenate([everything.public(), *(everything.private(c, 6)[0] for c in range(6))])
     assert sorted(row.tobytes() for row in images) == sorted(row.tobytes() for row in others)
@@ -64,7 +67,8 @@ def test_equal_seeds_give_equal_data_and_other_seeds_other_data():
 def test_the_held_out_set_is_the_public_images_with_labels():
     digits = Digits()
     x, y = digits.held_out()
-    assert np.array_equal(x, digits.public()) and set(y) == set(range(digits.alphabet))
+    assert np.array_equal(x, digits.public())
+    assert set(y) == set(range(digits.alphabet))
 
 
 def test_a_problem_is_found_by_name_or_import_path():

@@ -86,8 +86,10 @@ def test_the_table_shows_score_and_pay_of_each_round():
 @pytest.mark.parametrize("rounds", [1, 5, 40])
 def test_nothing_is_cut_off_at_any_width(width, rounds):
     text = shown(result(rounds), width)
-    assert "…" not in text and max(map(len, text.splitlines())) <= width
-    assert f"{rounds - 1}" in text and "User3@org3.test" in text
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    assert f"{rounds - 1}" in text
+    assert "User3@org3.test" in text
     assert ("as many as fit" in text) == (rounds * 7 + 35 > width)
 
 
@@ -96,7 +98,8 @@ def test_a_client_that_was_not_scored_or_not_there_shows_a_dash():
     lost = Round(0, first.outcomes | {"M0": Outcome(None, 0, -2000)})
     absent = Round(1, {m: o for m, o in second.outcomes.items() if m != "M0"})
     row = shown(result(2, rounds=[lost, absent]), 100).split("User0@org0.test")[1].split("User1")[0]
-    assert row.count("–") == 2 and row.count("-20.00") == 2  # the round's, and the total
+    assert row.count("–") == 2
+    assert row.count("-20.00") == 2
 
 
 def test_names_are_not_read_as_markup():
@@ -136,7 +139,8 @@ def test_pay_adds_up_over_rounds():
 
 def test_each_behaviour_has_its_own_look_and_honest_is_blue():
     look = styles(result())
-    assert look["honest"][0] == "#0072B2" and len(set(look.values())) == 3
+    assert look["honest"][0] == "#0072B2"
+    assert len(set(look.values())) == 3
 
 
 @given(st.lists(st.floats(-1e6, 1e6), max_size=8), st.floats(0.01, 100))

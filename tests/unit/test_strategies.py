@@ -1,5 +1,6 @@
 """Aggregation: the mean it claims to be, the same bytes in any order, and nobody can stop it."""
 
+import itertools
 import subprocess
 import sys
 
@@ -41,7 +42,8 @@ def test_fedavg_is_the_weighted_mean_in_float64(case):
     result = strategy("fedavg").aggregate(model, updates, weights)
     for index, array in enumerate(result):
         mean = sum(weights[m] * np.float64(updates[m][index]) for m in updates) / (total or 1)
-        assert array.dtype == np.float32 and array.shape == SHAPES[index]
+        assert array.dtype == np.float32
+        assert array.shape == SHAPES[index]
         size = 1 + max(np.abs(updates[m][index]).max() for m in updates)
         np.testing.assert_allclose(array, model[index] + mean, rtol=1e-6, atol=1e-12 * size)
 
@@ -59,10 +61,22 @@ def test_the_order_of_the_members_does_not_change_a_byte(name, case):
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_a_strategy_adds_up_in_the_members_order_not_the_mappings(name):
+    """In float64 1e30 − 1e30 + 1 is 1 and 1 + 1e30 − 1e30 is 0: a sum in the mapping's order would show."""
+    values = {"a": 1e30, "b": -1e30, "c": 1.0}
+    results = set()
+    for order in itertools.permutations(values):
+        updates = {m: [np.full(s, values[m], dtype=np.float32) for s in SHAPES] for m in order}
+        results.add(to_bytes(strategy(name).aggregate(arrays(0), updates, dict.fromkeys(order, 1))))
+    assert len(results) == 1
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
 def test_inputs_are_left_alone(name):
     model, updates = arrays(0), {"a": arrays(1), "b": arrays(2)}
     strategy(name).aggregate(model, updates, {"a": 1, "b": 2})
-    assert to_bytes(model) == to_bytes(arrays(0)) and to_bytes(updates["b"]) == to_bytes(arrays(2))
+    assert to_bytes(model) == to_bytes(arrays(0))
+    assert to_bytes(updates["b"]) == to_bytes(arrays(2))
 
 
 def test_equal_weights_are_the_default():
@@ -100,7 +114,8 @@ BAD = {
 @pytest.mark.parametrize("reason", sorted(BAD))
 def test_a_bad_update_is_named_with_its_reason(reason):
     found = valid_updates(constant(LARGEST / 2), {"b": BAD[reason], "a": constant(1)})
-    assert found["a"] is None and list(found) == ["a", "b"]
+    assert found["a"] is None
+    assert list(found) == ["a", "b"]
     assert found["b"].startswith(reason)
     with pytest.raises(ValueError, match=f"update of b: {reason}"):
         aggregate(constant(LARGEST / 2), {"a": constant(1), "b": BAD[reason]})
