@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from cryptography import x509
@@ -24,6 +24,7 @@ from chaincode.shim.exchange import MESSAGE_LIMIT
 from chaincode.shim.health import Answer, HealthEndpoint
 from chaincode.shim.metrics import Metrics
 
+Loaded = TypeVar("Loaded")
 logger = logging.getLogger("chaincode.shim")
 
 GRACE = 25.0  # seconds for calls in flight when the server stops
@@ -48,13 +49,20 @@ class Tls:
 
     def credentials(self) -> grpc.ServerCredentials:
         """What gRPC takes; ValueError if the parts do not fit together."""
-        public = load_pem_private_key(self.key, password=None).public_key()
-        if x509.load_pem_x509_certificate(self.certificate).public_key() != public:
+        key = _loaded("TLS key", lambda pem: load_pem_private_key(pem, password=None), self.key)
+        certificate = _loaded("TLS certificate", x509.load_pem_x509_certificate, self.certificate)
+        _loaded("file of client CAs", x509.load_pem_x509_certificates, self.client_ca)
+        if certificate.public_key() != key.public_key():
             raise ValueError("the TLS key is not the certificate's")
-        if not x509.load_pem_x509_certificates(self.client_ca):
-            raise ValueError("the file of client CAs holds no certificate")
         pair = (self.key, self.certificate)
         return grpc.ssl_server_credentials([pair], root_certificates=self.client_ca, require_client_auth=True)
+
+
+def _loaded(what: str, load: Callable[[bytes], Loaded], pem: bytes) -> Loaded:
+    try:
+        return load(pem)
+    except (ValueError, TypeError):  # TypeError: a key behind a password
+        raise ValueError(f"the {what} cannot be read as PEM") from None
 
 
 class Server:
