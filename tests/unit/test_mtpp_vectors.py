@@ -139,6 +139,11 @@ def test_peer_truth_serum_weighs_a_match_by_the_others_share_of_the_label() -> N
     assert rule.norm(4, 3) == rule.pair([0, 1, 2, 0], [0, 1, 2, 0], 3)
 
 
+def test_peer_truth_serum_caps_the_worth_of_a_rare_label() -> None:
+    others = [[1] + [0] * 19, [0] * 20]  # label 1 has a share of 1/40, which counts as 1/8
+    assert RULES["peer-truth-serum"].pair([1] * 20, [1] * 20, 2, others) == 20 * 8 << 16
+
+
 def test_determinant_refuses_what_it_cannot_measure() -> None:
     rule = RULES["determinant"]
     with pytest.raises(ValueError, match="^alphabet: 5"):
