@@ -40,9 +40,9 @@ class Pair:
     org: Organisation
     home: Path
     kubo_socket: str
-    kubo_swarm: int
-    cluster_swarm: int
-    cluster_rest: int
+    kubo_swarm: str  # HOST:PORT, as the next two
+    cluster_swarm: str
+    cluster_rest: str
 
     @property
     def kubo(self) -> Path:
@@ -62,16 +62,16 @@ class Pair:
     @property
     def url(self) -> str:
         """The cluster's REST interface."""
-        return f"http://127.0.0.1:{self.cluster_rest}"
+        return f"http://{self.cluster_rest}"
 
     @property
     def listen(self) -> Listen:
-        """Where both listen: this machine only."""
+        """Where both listen."""
         return Listen(
             kubo_api=f"/unix{self.kubo_socket}",
-            kubo_swarm=_loopback(self.kubo_swarm),
-            cluster_swarm=_loopback(self.cluster_swarm),
-            cluster_rest=_loopback(self.cluster_rest),
+            kubo_swarm=ipfs_config.listening(self.kubo_swarm),
+            cluster_swarm=ipfs_config.listening(self.cluster_swarm),
+            cluster_rest=ipfs_config.listening(self.cluster_rest),
         )
 
     def member(self) -> Member:
@@ -81,9 +81,9 @@ class Pair:
         return Member(
             name=self.org.name,
             kubo_id=kubo["Identity"]["PeerID"],
-            kubo_address=_loopback(self.kubo_swarm),
+            kubo_address=ipfs_config.multiaddr(self.kubo_swarm),
             cluster_id=cluster["id"],
-            cluster_address=_loopback(self.cluster_swarm),
+            cluster_address=ipfs_config.multiaddr(self.cluster_swarm),
         )
 
     @contextmanager
@@ -112,14 +112,14 @@ def start(plan: Plan) -> dict[str, dict[str, str]]:
     """
     private_directory(plan.directory / "ipfs")
     all_pairs = pairs(plan)
-    _prepare(plan, all_pairs)
+    prepare(plan, all_pairs)
     plan.progress(f"ipfs: starting {len(all_pairs)} kubo and {len(all_pairs)} cluster nodes")
     each(lambda pair: plan.keeper.spawn(_kubo_spec(plan, pair)), all_pairs)
     connect(all_pairs)
     each(lambda pair: plan.keeper.spawn(_cluster_spec(plan, pair)), all_pairs)
     each(lambda pair: _await_members(pair, len(all_pairs)), all_pairs)
     replicate(all_pairs, _PROBE)
-    return {pair.org.msp_id: _store(pair) for pair in all_pairs}
+    return {pair.org.msp_id: store(pair) for pair in all_pairs}
 
 
 def pairs(plan: Plan) -> list[Pair]:
@@ -127,7 +127,8 @@ def pairs(plan: Plan) -> list[Pair]:
     return [_pair(plan, org) for org in plan.topology.organisations]
 
 
-def _store(pair: Pair) -> dict[str, str]:
+def store(pair: Pair) -> dict[str, str]:
+    """The pair as the connection file has it."""
     return {"kubo": pair.kubo_socket, "cluster": pair.url, "credentials": str(pair.credentials)}
 
 
@@ -136,13 +137,13 @@ def _pair(plan: Plan, org: Organisation) -> Pair:
         org=org,
         home=plan.directory / "ipfs" / org.name,
         kubo_socket=str(plan.runtime / f"{org.name}-kubo.sock"),
-        kubo_swarm=plan.ports.get(f"{org.name}/kubo/swarm"),
-        cluster_swarm=plan.ports.get(f"{org.name}/cluster/swarm"),
-        cluster_rest=plan.ports.get(f"{org.name}/cluster/rest"),
+        kubo_swarm=plan.ports.address(f"{org.name}/kubo/swarm"),
+        cluster_swarm=plan.ports.address(f"{org.name}/cluster/swarm"),
+        cluster_rest=plan.ports.address(f"{org.name}/cluster/rest"),
     )
 
 
-def _prepare(plan: Plan, ours: Sequence[Pair]) -> None:
+def prepare(plan: Plan, ours: Sequence[Pair]) -> None:
     """Make what is missing, and write every configuration anew: sockets move at each start."""
     home = plan.directory / "ipfs"
     swarm, cluster = _secret(home / "swarm.secret"), _secret(home / "cluster.secret")
@@ -207,7 +208,7 @@ def _kubo_spec(plan: Plan, pair: Pair) -> ProcessSpec:
         directory=str(pair.kubo),
         log=str(plan.directory / "logs" / f"{pair.org.name}-kubo.log"),
         env={**ipfs_config.KUBO_ENVIRONMENT, "IPFS_PATH": str(pair.kubo)},
-        ready=[UnixSocket(pair.kubo_socket), PortOpen(f"127.0.0.1:{pair.kubo_swarm}")],
+        ready=[UnixSocket(pair.kubo_socket), PortOpen(pair.kubo_swarm)],
         unlink=[pair.kubo_socket],  # a killed node leaves it, and could not listen again
     )
 
@@ -222,12 +223,19 @@ def _cluster_spec(plan: Plan, pair: Pair) -> ProcessSpec:
         env={
             **ipfs_config.CLUSTER_ENVIRONMENT,
             "IPFS_CLUSTER_PATH": str(pair.cluster),
-            "CLUSTER_SECRET": _secret(plan.directory / "ipfs" / "cluster.secret"),
-            "CLUSTER_RESTAPI_BASICAUTHCREDENTIALS": pair.credentials.read_text().strip(),
+            **cluster_secrets(plan, pair),
         },
-        ready=[PortOpen(f"127.0.0.1:{pair.cluster_rest}")],
+        ready=[PortOpen(pair.cluster_rest)],
         layer=1,
     )
+
+
+def cluster_secrets(plan: Plan, pair: Pair) -> dict[str, str]:
+    """What keeps strangers out of the pin set, and others out of the organisation's REST interface."""
+    return {
+        "CLUSTER_SECRET": _secret(plan.directory / "ipfs" / "cluster.secret"),
+        "CLUSTER_RESTAPI_BASICAUTHCREDENTIALS": pair.credentials.read_text().strip(),
+    }
 
 
 def connect(nodes: Sequence[Pair]) -> None:
@@ -299,6 +307,3 @@ def _ok(api: httpx.Client, method: str, path: str, **arguments: Any) -> httpx.Re
         raise OSError(f"{path}: status {answer.status_code}: {answer.text[:200]}")
     return answer
 
-
-def _loopback(port: int) -> str:
-    return f"/ip4/127.0.0.1/tcp/{port}"

@@ -47,6 +47,19 @@ class Listen:
     cluster_rest: str
 
 
+def multiaddr(address: str) -> str:
+    """``HOST:PORT`` as others dial it."""
+    host, _, port = address.rpartition(":")
+    kind = "ip4" if host.replace(".", "").isdigit() else "dns4"
+    return f"/{kind}/{host}/tcp/{port}"
+
+
+def listening(address: str) -> str:
+    """``HOST:PORT`` as its owner listens: libp2p listens on addresses, not on names."""
+    own = multiaddr(address)
+    return own if own.startswith("/ip4/") else f"/ip4/0.0.0.0/tcp/{own.rpartition('/')[2]}"
+
+
 def swarm_key(secret: str) -> str:
     """The swarm.key file of a private swarm; ``secret`` is 64 hexadecimal digits."""
     return f"/key/swarm/psk/1.0.0/\n/base16/\n{secret}\n"
