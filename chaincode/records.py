@@ -32,14 +32,14 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of everything stored: immutable, strict, canonical JSON. (msgspec does not inherit kw_only.)"""
 
 
-class Registration(Record, kw_only=True):
+class Registration(Record, frozen=True, kw_only=True):
     """Who may become a member: allowed beforehand by the organisation's admin, and for which deposit."""
 
     pre_known: bool = True
     deposit: Amount = 0
 
 
-class Consortium(Record, kw_only=True):
+class Consortium(Record, frozen=True, kw_only=True):
     """What founding fixed and governance changes: `Governance:init`."""
 
     organisations: list[MspId]
@@ -49,14 +49,14 @@ class Consortium(Record, kw_only=True):
     registration: Registration
 
 
-class Mint(Record, kw_only=True, tag="mint", tag_field="action"):
+class Mint(Record, frozen=True, kw_only=True, tag="mint", tag_field="action"):
     """Create `amount` new tokens for `account`."""
 
     account: Account
     amount: Positive
 
 
-class AdmitOrganisation(Record, kw_only=True, tag="admit-org", tag_field="action"):
+class AdmitOrganisation(Record, frozen=True, kw_only=True, tag="admit-org", tag_field="action"):
     """Add an organisation to the electorate and to those whose clients may register."""
 
     msp_id: MspId
@@ -65,7 +65,7 @@ class AdmitOrganisation(Record, kw_only=True, tag="admit-org", tag_field="action
 Action = Mint | AdmitOrganisation
 
 
-class Proposal(Record, kw_only=True):
+class Proposal(Record, frozen=True, kw_only=True):
     """One governance proposal with its votes; `expires` is beacon time."""
 
     action: Action
@@ -76,7 +76,7 @@ class Proposal(Record, kw_only=True):
     status: str = "open"  # open, executed, rejected
 
 
-class Member(Record, kw_only=True):
+class Member(Record, frozen=True, kw_only=True):
     """A registered client; `id` is for life, `key` is the acting key's SHA-256."""
 
     id: str
@@ -87,13 +87,13 @@ class Member(Record, kw_only=True):
     status: str = "active"  # active, suspended, left
 
 
-class Credit(Record, kw_only=True):
+class Credit(Record, frozen=True, kw_only=True):
     """Spendable value: one key, written blind and deleted by its spend."""
 
     amount: int
 
 
-class Entry(Record, kw_only=True):
+class Entry(Record, frozen=True, kw_only=True):
     """One permanent line of a statement: `amount` is signed, `other` the counterparty."""
 
     amount: int
@@ -102,7 +102,7 @@ class Entry(Record, kw_only=True):
     memo: str = ""
 
 
-class JobSpec(Record, kw_only=True):
+class JobSpec(Record, frozen=True, kw_only=True):
     """All a job fixes. N = public_items, T = tasks, Q = scored_tasks, C = alphabet (docs/protocol.md)."""
 
     model: str  # CID of the initial model
@@ -147,7 +147,7 @@ class JobSpec(Record, kw_only=True):
         return self.stake + self.bond
 
 
-class Job(Record, kw_only=True):
+class Job(Record, frozen=True, kw_only=True):
     """A job as created: its specification and what its rounds pin."""
 
     id: str
@@ -176,7 +176,7 @@ class Phase(StrEnum):
         return self in (Phase.FINAL, Phase.VOID)
 
 
-class RoundState(Record, kw_only=True):
+class RoundState(Record, frozen=True, kw_only=True):
     """The state key of a round. `deadline` belongs to the window that is open, `model` is the round's start."""
 
     job: str
@@ -199,7 +199,7 @@ class RoundState(Record, kw_only=True):
     result: str = ""  # CID of the model the round ends with
 
 
-class Lock(Record, kw_only=True):
+class Lock(Record, frozen=True, kw_only=True):
     """A commit: what it promises, and the money behind it."""
 
     digest: str
@@ -207,7 +207,7 @@ class Lock(Record, kw_only=True):
     bond: int
 
 
-class Reveal(Record, kw_only=True):
+class Reveal(Record, frozen=True, kw_only=True):
     """An opened commit."""
 
     report: str
@@ -215,7 +215,7 @@ class Reveal(Record, kw_only=True):
     salt: str
 
 
-class Outcome(Record, kw_only=True):
+class Outcome(Record, frozen=True, kw_only=True):
     """What one participant's round came to: `score`/`norm` is the paid fraction of the price."""
 
     score: int
@@ -225,7 +225,7 @@ class Outcome(Record, kw_only=True):
     slashed: int = 0
 
 
-class Holdings(Record, kw_only=True):
+class Holdings(Record, frozen=True, kw_only=True):
     """The two sides of the supply: what was minted, and where it is."""
 
     minted: int

@@ -41,7 +41,7 @@ class Agent:
         while True:
             state = await self._state(number)
             if state and state.phase.over:
-                await self._once(f"check/{number}", lambda: steps.check(self.seat, state))
+                await self._quietly(steps.check(self.seat, state))
                 return state
             await self._try(number, state)
             await self.seat.ledger.changed(self._look)
@@ -68,7 +68,8 @@ class Agent:
     async def _step(self, number: int, state: RoundState | None) -> None:
         seat, me = self.seat, self.seat.me
         if state is None:
-            return await self._push(number, None, lambda: steps.open(seat, number))
+            await self._push(number, None, lambda: steps.open(seat, number))
+            return
         match state.phase:
             case Phase.COMMIT if await self._still_to(state, "commit"):
                 await steps.commit(seat, state)
@@ -126,13 +127,13 @@ class Agent:
             return rank(self.seat.me)[0] % 8
         return sum(rank(member) < rank(self.seat.me) for member in roster)
 
-    async def _once(self, key: str, act: Callable[[], Awaitable[object]]) -> None:
-        if key not in self._done:
-            self._done.add(key)
-            try:
-                await act()
-            except CandorError as fault:
-                log.warning("%s: %s", key, fault)
+    @staticmethod
+    async def _quietly(check: Awaitable[object]) -> None:
+        """A check that cannot be made is no reason to stop."""
+        try:
+            await check
+        except CandorError as fault:
+            log.warning("cannot check the aggregate: %s", fault)
 
 
 def _key(state: RoundState, step: str) -> str:

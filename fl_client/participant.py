@@ -11,18 +11,17 @@ from typing import Any
 import msgspec
 
 from chaincode import cid
-from chaincode.beacon import BeaconInfo
 from chaincode.records import Job
 from fl_client import steps
 from fl_client.agent import Agent
-from fl_client.beacon import BeaconSource, DrandBeacon
-from fl_client.connection import Connection, read_connection
+from fl_client.beacon import BeaconSource, open_beacon
+from fl_client.connection import read_connection
 from fl_client.contracts import View
 from fl_client.errors import BadInput
 from fl_client.journal import Journal
-from fl_client.ledger.base import Ledger
+from fl_client.ledger import Ledger, open_ledger
 from fl_client.steps import Learner, Seat
-from fl_client.store.base import Store
+from fl_client.store import Store, open_store
 from fl_client.training.behaviour import behaviour
 from fl_client.training.problem import problem
 from fl_client.training.trainer import Trainer
@@ -83,24 +82,11 @@ def check_public_set(seat: Seat) -> None:
         )
 
 
-def open_parts(connection: Connection, identity: str) -> tuple[Ledger, Store, BeaconSource]:
-    """The real ledger, store and beacon that a connection file leads to; none is connected yet."""
-    from fl_client.ledger.fabric.ledger import FabricLedger
-    from fl_client.store.ipfs import IpfsStore
-
-    files = connection.identity(identity)
-    ledger = FabricLedger(connection, key=files.key, certificate=files.certificate)
-    where = connection.store
-    store = IpfsStore(where.kubo, where.cluster, where.credentials)
-    info = msgspec.convert(connection.beacon, BeaconInfo)
-    return ledger, store, DrandBeacon(connection.beacons, info)
-
-
 async def run(connection: Path, identity: str, journal: Path, job: str, share: Share) -> None:
     """A client process against the real network."""
     async with AsyncExitStack() as stack:
-        ledger, store, beacons = open_parts(read_connection(connection), identity)
-        await stack.enter_async_context(ledger)
-        await stack.enter_async_context(store)
-        await stack.enter_async_context(beacons)
+        network = read_connection(connection)
+        ledger = await stack.enter_async_context(open_ledger(network, network.identity(identity)))
+        store = await stack.enter_async_context(open_store(network))
+        beacons = await stack.enter_async_context(open_beacon(network))
         await take_part(ledger, store, beacons, journal, job, share)

@@ -76,6 +76,11 @@ class Network:
         return Keeper.find(self.directory) is not None
 
     @property
+    def tied(self) -> bool:
+        """Whether its life hangs on this process."""
+        return self._tied is not None
+
+    @property
     def keeper(self) -> Keeper:
         """Its keeper, to inject faults or to add processes; raises NotRunning."""
         return self._tied or Keeper.load(self.directory)

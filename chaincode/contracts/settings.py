@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 SETTINGS = "CANDOR_CHAINCODE_SETTINGS"
 
 
-class Settings(Record, kw_only=True):
+class Settings(Record, frozen=True, kw_only=True):
     """A chaincode server's own configuration: one JSON file, named by $CANDOR_CHAINCODE_SETTINGS."""
 
     msp_id: MspId

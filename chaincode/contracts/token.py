@@ -17,6 +17,7 @@ from chaincode.records import (
     Lock,
     Member,
     Positive,
+    Record,
 )
 from chaincode.shim import Contract, Stub, query, transaction
 from chaincode.shim.errors import Conflict, Invalid, Unprocessable
@@ -145,5 +146,5 @@ class Token(Contract):
         )
 
 
-async def _total(stub: Stub, prefix: str, kind: type, field: str) -> int:
+async def _total(stub: Stub, prefix: str, kind: type[Record], field: str) -> int:
     return sum([getattr(record, field) async for _, record in state.each(stub, prefix, kind)])

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from chaincode import cid
 from chaincode.records import Mint, Phase, RoundState
 from fl_client.contracts import View
 from fl_client.demo.scenario import DECIMALS, Scenario

@@ -1,0 +1,28 @@
+# `make demo`: the main job. `make test`: everything. Needs Python 3.11+, git, make and a C compiler.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.locked
+
+.PHONY: demo test lint programs clean
+
+demo: $(STAMP)
+	$(VENV)/bin/candor demo --with-parent $(ARGS)
+
+test: $(STAMP) lint
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@echo "installing the locked dependencies into $(VENV) (TensorFlow is large: some minutes)"
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements-dev.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) out .candor .pytest_cache .mypy_cache .ruff_cache

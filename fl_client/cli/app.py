@@ -1,0 +1,44 @@
+"""The root command, and what all commands share."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from fl_client.cli import client, demo, network
+from fl_client.errors import CandorError
+
+app = typer.Typer(
+    help="Federated learning that pays for honest training, for organisations that know each other.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("demo")(demo.demo)
+app.add_typer(network.app, name="network")
+app.add_typer(client.app, name="client")
+
+
+def main() -> None:
+    """Run a command: 0 when it worked, otherwise one sentence on stderr and the error's own exit code."""
+    from network.errors import NetworkError
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("fl_client").setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(standalone_mode=True)
+    except (CandorError, NetworkError) as error:
+        print(f"candor: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("candor: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,89 @@
+"""`candor network`: from a topology file to a running network, and back down."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fl_client.cli.demo import NETWORK
+
+app = typer.Typer(help="Bring a network up and down, and look at it.", no_args_is_help=True)
+Directory = Annotated[Path, typer.Option(help="The network's directory.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
+
+
+@app.command()
+def up(
+    topology: Annotated[str, typer.Argument(help="A topology file, or a profile's name.")] = "three-orgs",
+    directory: Directory = NETWORK,
+    json: Json = False,
+) -> None:
+    """Start a network, or one that was up before, with its data."""
+    from network.network import Network
+    from network.progress import console
+
+    with console() as progress:
+        network = Network.up(topology, directory, progress=progress, tie=False)
+    files = {msp_id: str(path) for msp_id, path in network.connection_files.items()}
+    if json:
+        print(jsonlib.dumps({"connections": files, "seconds": dict(network.seconds)}, sort_keys=True))
+    else:
+        print("The network is up. Connection files:")
+        for msp_id, path in files.items():
+            print(f"  {msp_id}: {path}")
+
+
+@app.command()
+def down(directory: Directory = NETWORK) -> None:
+    """Stop every process of a network; its data stays."""
+    from network.network import Network
+
+    Network.load(directory).down()
+
+
+@app.command()
+def status(directory: Directory = NETWORK, json: Json = False) -> None:
+    """Every process: state, restarts, memory, log."""
+    from network.network import Network
+
+    found = Network.load(directory).status()
+    if json:
+        print(msgspec.json.encode(found).decode())
+        return
+    table = Table("Process", "State", "Pid", "Restarts", "MiB", "Log")
+    for each in found.values():
+        table.add_row(
+            each.name, each.state, str(each.pid), str(each.restarts), str(each.memory >> 20), each.log
+        )
+    Console().print(table)
+
+
+@app.command()
+def logs(
+    process: Annotated[str, typer.Argument(help="A process's name, as status shows it.")],
+    directory: Directory = NETWORK,
+    lines: Annotated[int, typer.Option(min=1, help="How many of the last lines.")] = 50,
+) -> None:
+    """The end of a process's log, also when the network is down."""
+    from network.network import Network
+    from network.processes import tail
+
+    print("\n".join(tail(Network.load(directory).log(process), lines)))
+
+
+@app.command()
+def compose(
+    topology: Annotated[str, typer.Argument(help="A topology file, or a profile's name.")] = "three-orgs",
+) -> None:
+    """Print the same network as a docker-compose.yaml."""
+    from network.compose import render
+
+    from network.topology import load
+
+    print(render(load(topology)), end="")
