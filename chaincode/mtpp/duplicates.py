@@ -1,0 +1,119 @@
+"""Near-duplicates: who agrees with whom beyond what the task's likely answer explains.
+
+Source: facts on the mechanism, "Near-duplicates share one pay". All in integers; shares are of ONE = 2^20.
+"""
+
+from itertools import combinations
+from math import isqrt
+
+import numpy as np
+
+from chaincode.mtpp.counts import Counts, task_counts
+from chaincode.mtpp.rule import CLIENTS_MAX, TASKS_MAX, Integers, Reports, Scores
+
+ONE = 1 << 20
+ALIKE = 419430  # .4: every likeness inside a group is greater
+APART = 262144  # .25: and exceeds every likeness to an outsider by more
+
+
+def likeness(reports: Integers, alphabet: int) -> Scores:
+    """κ of all pairs: agreement given the plurality label of everybody else, normalised.
+
+    With z_t = the plurality label on task t outside the pair (ties: the smallest) and D_xy =
+    Σ_k ⌊2^20·(T_k·A_k − Σ_c r_c·c_c)/T_k⌋ over the strata z = k of at least two tasks:
+    κ_ij = min(2^20, ⌊2^20·D_ij/isqrt(D_ii·D_jj)⌋), 0 if any D ≤ 0.
+
+    Args:
+        reports: shape (n, Q), symbols in [0, C), n ≤ 1,024, Q ≤ 65,536: every D is at most 2^36.
+
+    Returns:
+        int64 of shape (n, n), symmetric, 0 on the diagonal.
+
+    Raises:
+        ValueError: more clients or tasks, or a symbol outside the alphabet.
+    """
+    clients, tasks = reports.shape
+    if clients > CLIENTS_MAX or tasks > TASKS_MAX:
+        raise ValueError(f"reports: {clients} × {tasks} is more than {CLIENTS_MAX} × {TASKS_MAX}")
+    if reports.size and (reports.min() < 0 or reports.max() >= alphabet):
+        raise ValueError(f"reports: a symbol is outside [0, {alphabet})")
+    symbols = np.ascontiguousarray(reports, np.uint8)
+    everyone = task_counts(symbols, alphabet)
+    kappa = np.zeros((clients, clients), np.int64)
+    for i, j in combinations(range(clients), 2):
+        kappa[i, j] = kappa[j, i] = _pair_likeness(everyone, symbols[i], symbols[j])
+    return kappa
+
+
+def groups(kappa: Scores) -> list[tuple[int, ...]]:
+    """The sets of near-duplicates, larger first: at least 2 and at most ⌊(n − 1)/2⌋ clients each, disjoint.
+
+    A set is flagged when its least κ inside exceeds .4, and exceeds the greatest κ to an outsider by more than
+    .25. Such a set is what hangs together above that greatest κ, so joining clients by falling κ passes through
+    every one of them.
+    """
+    clients = len(kappa)
+    flagged = [
+        group
+        for group in _joined(kappa)
+        if len(group) <= (clients - 1) // 2 and _stands_out(kappa, np.array(group))
+    ]
+    taken: set[int] = set()
+    chosen = []
+    for group in sorted(flagged, key=lambda group: (-len(group), group)):
+        if taken.isdisjoint(group):
+            chosen.append(group)
+            taken.update(group)
+    return chosen
+
+
+def _pair_likeness(everyone: Counts, x: Reports, y: Reports) -> int:
+    outside = everyone.copy()
+    row = np.arange(len(x))
+    outside[row, x] -= 1
+    outside[row, y] -= 1
+    z = outside.argmax(1)  # the first of the greatest: ties go to the smallest label
+    alphabet = everyone.shape[1]
+    of_x, of_y = _stratified(z, x, alphabet), _stratified(z, y, alphabet)
+    sizes = of_x.sum(1)
+    agreed = np.bincount(z[x == y], minlength=alphabet)
+    both = _excess(sizes, agreed, of_x, of_y)
+    own_x, own_y = _excess(sizes, sizes, of_x, of_x), _excess(sizes, sizes, of_y, of_y)
+    if min(both, own_x, own_y) <= 0:
+        return 0
+    return min(ONE, ONE * both // isqrt(own_x * own_y))
+
+
+def _stratified(z: Counts, x: Reports, alphabet: int) -> Counts:
+    """Label counts within each stratum: (C strata, C labels)."""
+    counts: Counts = np.bincount(z * alphabet + x, minlength=alphabet * alphabet).astype(np.int64)
+    return counts.reshape((alphabet, alphabet))
+
+
+def _excess(sizes: Counts, agreed: Counts, of_x: Counts, of_y: Counts) -> int:
+    """D: agreement beyond chance, summed over strata of at least two tasks."""
+    counted = sizes >= 2
+    beyond = sizes * agreed - (of_x * of_y).sum(1)
+    return int((ONE * beyond[counted] // sizes[counted]).sum())
+
+
+def _joined(kappa: Scores) -> list[tuple[int, ...]]:
+    """Every set that arises when clients are joined pair by pair, the most alike first."""
+    clients = len(kappa)
+    group: dict[int, tuple[int, ...]] = {i: (i,) for i in range(clients)}
+    found = []
+    pairs = sorted(combinations(range(clients), 2), key=lambda pair: -kappa[pair])
+    for i, j in pairs:
+        if kappa[i, j] <= ALIKE:
+            break
+        if group[i] != group[j]:
+            together = tuple(sorted(group[i] + group[j]))
+            found.append(together)
+            group.update(dict.fromkeys(together, together))
+    return found
+
+
+def _stands_out(kappa: Scores, members: Counts) -> bool:
+    inside = kappa[np.ix_(members, members)][~np.eye(len(members), dtype=bool)].min()
+    outside = np.delete(kappa[members], members, axis=1).max(initial=0)
+    return bool(inside > ALIKE and inside - outside > APART)
