@@ -68,6 +68,7 @@ def orderer(plan: Plan, identities: Identities, index: int) -> dict[str, Any]:
             "MaxSendMsgSize": _MESSAGE,
             "Cluster": {
                 "SendBufferSize": 100,
+                "RPCTimeout": "3s",  # what a transaction sent on to a leader that just died is held for
                 "ClientCertificate": f"{tls}/server.crt",
                 "ClientPrivateKey": f"{tls}/server.key",
             },

@@ -10,7 +10,7 @@ from network.configuration import orderer_directory, peer_directory
 from network.identities import Identities
 from network.lifecycle import installed_id
 from network.plan import Plan
-from network.processes import HttpOk, PortOpen, ProcessSpec
+from network.processes import HttpOk, Listening, ProcessSpec
 from network.topology import Organisation
 
 ORDERERS, PEERS, CHAINCODES = 1, 2, 3  # layers: taken down from the last to the first
@@ -34,7 +34,7 @@ def _fabric(directory: Path, memory: int) -> dict[str, str]:
 
 
 def orderer(plan: Plan, index: int) -> ProcessSpec:
-    """An orderer; ready when it reports good health."""
+    """An orderer; ready when it reports good health and listens."""
     name, directory = f"orderer{index}", orderer_directory(plan, index)
     return ProcessSpec(
         name=name,
@@ -42,7 +42,10 @@ def orderer(plan: Plan, index: int) -> ProcessSpec:
         directory=str(directory),
         log=log_file(plan, name),
         env=_fabric(directory, 64),
-        ready=[HttpOk(f"http://{plan.ports.address(f'{name}/operations')}/healthz")],
+        ready=[
+            HttpOk(f"http://{plan.ports.address(f'{name}/operations')}/healthz"),
+            Listening(plan.ports.address(f"{name}/listen")),
+        ],
         layer=ORDERERS,
     )
 
@@ -56,7 +59,10 @@ def peer(plan: Plan, org: Organisation) -> ProcessSpec:
         directory=str(directory),
         log=log_file(plan, name),
         env=_fabric(directory, 96),
-        ready=[HttpOk(f"http://{plan.ports.address(f'{org.name}/peer/operations')}/healthz")],
+        ready=[
+            HttpOk(f"http://{plan.ports.address(f'{org.name}/peer/operations')}/healthz"),
+            Listening(plan.ports.address(f"{org.name}/peer/listen")),  # later than its good health
+        ],
         layer=PEERS,
     )
 
@@ -81,7 +87,7 @@ def chaincode(plan: Plan, identities: Identities, org: Organisation) -> ProcessS
         directory=str(own),
         log=log_file(plan, name),
         env={SETTINGS: str(settings_file(identities, org)), **_python()},
-        ready=[PortOpen(address)],
+        ready=[Listening(address)],
         layer=CHAINCODES,
     )
 

@@ -23,7 +23,7 @@ import msgspec
 
 from network.child import Child
 from network.proc import Pid
-from network.processes import RECORD, ProcessSpec, Record, Spawned, Status
+from network.processes import RECORD, ProcessSpec, Record, Restarted, Spawned, Status
 
 log = logging.getLogger("keeper")
 DOWN_SECONDS = 4.5  # all layers together; what is left then is killed
@@ -108,6 +108,13 @@ class Server:
         child = Child(wanted, self._write)
         self._children[wanted.name] = child
         return child.start()
+
+    async def _op_restart(self, name: str) -> Restarted:
+        child = self._child(name)
+        await child.stop()
+        if self._stopping.is_set():
+            raise RuntimeError("the network is going down")
+        return Restarted(child.spec, child.start())
 
     async def _op_stop(self, name: str) -> None:
         await self._child(name).stop()

@@ -24,9 +24,19 @@ import msgspec
 
 from network.errors import AlreadyRunning, NetworkError, NotRunning, StartFailed
 from network.proc import Pid
-from network.waits import AnyWait, FileExists, HttpOk, LogLine, PortOpen, UnixSocket
+from network.waits import AnyWait, FileExists, HttpOk, Listening, LogLine, PortOpen, UnixSocket
 
-__all__ = ["FileExists", "HttpOk", "Keeper", "LogLine", "PortOpen", "ProcessSpec", "Status", "UnixSocket"]
+__all__ = [
+    "FileExists",
+    "HttpOk",
+    "Keeper",
+    "Listening",
+    "LogLine",
+    "PortOpen",
+    "ProcessSpec",
+    "Status",
+    "UnixSocket",
+]
 
 
 class ProcessSpec(msgspec.Struct, kw_only=True):
@@ -75,6 +85,13 @@ class Spawned(msgspec.Struct):
 
     pid: Pid
     offset: int  # where this start's output begins in the log
+
+
+class Restarted(msgspec.Struct):
+    """The keeper's answer to a restart."""
+
+    spec: ProcessSpec
+    spawned: Spawned
 
 
 RECORD = "keeper.json"
@@ -128,8 +145,14 @@ class Keeper:
         self._await(spec, spawned)
         return self.status()[spec.name]
 
+    def restart(self, name: str) -> Status:
+        """Stop it if it runs, start it as it was started before, and wait until it is ready."""
+        again = self._call("restart", Restarted, name=name)
+        self._await(again.spec, again.spawned)
+        return self.status()[name]
+
     def stop(self, name: str) -> None:
-        """SIGTERM, then SIGKILL; it stays stopped until the next spawn of that name."""
+        """SIGTERM, then SIGKILL; it stays stopped until it is spawned or restarted."""
         self._call("stop", type(None), name=name)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import re
@@ -33,6 +34,22 @@ class PortOpen(Wait, frozen=True, tag=True):
         except OSError:
             return False
         return True
+
+
+class Listening(Wait, frozen=True, tag=True):
+    """Something listens on the port of ``address``; it sees no connection (TLS servers log a lost one)."""
+
+    address: str
+
+    def met(self, log: str, offset: int) -> bool:
+        """Whether the kernel lists a listener."""
+        port = f":{int(self.address.rsplit(':', 1)[1]):04X}"
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            with contextlib.suppress(OSError), open(table) as lines:
+                rows = (line.split()[1:4] for line in lines)
+                if any(local.endswith(port) and state == "0A" for local, _, state in rows):
+                    return True
+        return False
 
 
 class HttpOk(Wait, frozen=True, tag=True):
@@ -96,4 +113,4 @@ class UnixSocket(Wait, frozen=True, tag=True):
         return True
 
 
-AnyWait = PortOpen | HttpOk | LogLine | FileExists | UnixSocket
+AnyWait = PortOpen | Listening | HttpOk | LogLine | FileExists | UnixSocket

@@ -16,6 +16,7 @@ import grpc
 from fabric_protos.peer import chaincode_pb2, chaincode_shim_pb2, proposal_response_pb2
 
 Message = chaincode_shim_pb2.ChaincodeMessage
+SETTINGS = json.loads(Path(os.environ["CANDOR_CHAINCODE_SETTINGS"]).read_text())
 Pending = dict[tuple[str, str], "asyncio.Future[Message]"]
 
 
@@ -59,7 +60,7 @@ class Connection:
             key = chaincode_shim_pb2.GetState(key=words[1])
             return await self._call(message, Message.GET_STATE, key.SerializeToString())
         if words[0] == "settings":
-            return json.loads(Path(os.environ["CANDOR_CHAINCODE_SETTINGS"]).read_text())["msp_id"].encode()
+            return SETTINGS["msp_id"].encode()
         raise LookupError(f"there is no function {words[0]}")
 
     async def _call(self, message: Message, kind: int, payload: bytes) -> bytes:
@@ -81,6 +82,11 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def credentials(chosen: argparse.Namespace) -> grpc.ServerCredentials:
+    pair = (Path(chosen.tls_key).read_bytes(), Path(chosen.tls_cert).read_bytes())
+    return grpc.ssl_server_credentials([pair], Path(chosen.tls_client_ca).read_bytes(), True)
+
+
 async def main() -> None:
     chosen = options()
 
@@ -92,9 +98,7 @@ async def main() -> None:
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     handler = grpc.method_handlers_generic_handler("protos.Chaincode", {"Connect": method})
     server.add_generic_rpc_handlers((handler,))
-    pair = (Path(chosen.tls_key).read_bytes(), Path(chosen.tls_cert).read_bytes())
-    authority = Path(chosen.tls_client_ca).read_bytes()
-    server.add_secure_port(chosen.address, grpc.ssl_server_credentials([pair], authority, True))
+    server.add_secure_port(chosen.address, credentials(chosen))
     await server.start()
     await server.wait_for_termination()
 

@@ -67,7 +67,8 @@ def pids(directory: Path, *names: str) -> list[Pid]:
 def test_a_spawn_returns_when_the_process_is_ready(tmp_path: Path, keeper: Keeper) -> None:
     ready = [LogLine("ready to .erve"), FileExists(str(tmp_path / "child" / "flag"))]
     status = keeper.spawn(spec(tmp_path, "sleep .2; echo ready to serve; touch flag; sleep 60", ready=ready))
-    assert status.state == "running" and status.memory > 0
+    assert status.state == "running"
+    assert status.memory > 0
     assert (tmp_path / "child" / "flag").exists()
 
 
@@ -94,14 +95,22 @@ def test_a_crashed_process_comes_back_and_the_restart_is_counted(tmp_path: Path,
     keeper.kill("child")
     until(lambda: keeper.status()["child"].restarts == 1)
     status = keeper.status()["child"]
-    assert status.pid != first and status.last_exit == -signal.SIGKILL
+    assert status.pid != first
+    assert status.last_exit == -signal.SIGKILL
 
 
-def test_a_stopped_process_stays_stopped_until_the_next_spawn(tmp_path: Path, keeper: Keeper) -> None:
+def test_a_stopped_process_stays_stopped_until_it_is_asked_for(tmp_path: Path, keeper: Keeper) -> None:
     keeper.spawn(spec(tmp_path, "sleep 60"))
     keeper.stop("child")
     assert keeper.status()["child"].state == "stopped"
     assert keeper.spawn(spec(tmp_path, "sleep 60")).state == "running"
+
+
+def test_a_restart_runs_the_same_process_anew_and_waits_for_it(tmp_path: Path, keeper: Keeper) -> None:
+    script = "sleep .2; echo on; sleep 60"
+    first = keeper.spawn(spec(tmp_path, script, ready=[LogLine("on")])).pid
+    assert keeper.restart("child").pid != first
+    assert (tmp_path / "child.log").read_text() == "on\non\n"
 
 
 def test_a_process_that_ignores_sigterm_is_killed_with_its_own_children(
@@ -110,7 +119,8 @@ def test_a_process_that_ignores_sigterm_is_killed_with_its_own_children(
     script = "trap '' TERM; sleep 600 & echo $! >grandchild; echo on; wait"
     keeper.spawn(spec(tmp_path, script, ready=[LogLine("on")], grace=0.2))
     grandchild = Pid.of(int((tmp_path / "child" / "grandchild").read_text()))
-    assert grandchild is not None and grandchild.alive
+    assert grandchild is not None
+    assert grandchild.alive
     keeper.stop("child")
     until(lambda: not grandchild.alive)
 
@@ -122,7 +132,8 @@ def test_children_get_only_the_environment_they_are_given(
     keeper.spawn(spec(tmp_path, script, env={"GIVEN": "yes"}, ready=[LogLine("done")]))
     lines = (tmp_path / "child.log").read_text().splitlines()
     names = {line.split("=")[0] for line in lines if "=" in line}
-    assert "GIVEN" in names and names <= {"GIVEN", "PATH", "HOME", "TMPDIR", "PWD", "SHLVL", "OLDPWD", "_"}
+    assert "GIVEN" in names
+    assert names <= {"GIVEN", "PATH", "HOME", "TMPDIR", "PWD", "SHLVL", "OLDPWD", "_"}
     assert "0077" in lines
 
 
@@ -140,7 +151,9 @@ def test_down_leaves_nothing_and_can_be_repeated(tmp_path: Path, keeper: Keeper)
     runtime = keeper.runtime
     keeper.down()
     keeper.down()
-    assert not child.alive and not runtime.exists() and not (tmp_path / RECORD).exists()
+    assert not child.alive
+    assert not runtime.exists()
+    assert not (tmp_path / RECORD).exists()
     with pytest.raises(NotRunning):
         Keeper.load(tmp_path)
 
@@ -159,7 +172,8 @@ def test_killing_the_keeper_leaves_nothing(tmp_path: Path) -> None:
     until(lambda: not any(child.alive for child in children))
     assert Keeper.find(tmp_path) is None
     keeper.down()
-    assert not keeper.runtime.exists() and not (tmp_path / RECORD).exists()
+    assert not keeper.runtime.exists()
+    assert not (tmp_path / RECORD).exists()
 
 
 def tied(directory: Path, mode: str) -> subprocess.Popen[str]:
@@ -170,7 +184,8 @@ def tied(directory: Path, mode: str) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_ending_the_command_it_is_tied_to_leaves_nothing(tmp_path: Path, number: int) -> None:
     command = tied(tmp_path, "stay")
-    assert command.stdout is not None and command.stdout.readline() == "up\n"
+    assert command.stdout is not None
+    assert command.stdout.readline() == "up\n"
     children = pids(tmp_path, "one", "two")
     command.send_signal(number)
     command.communicate()

@@ -1,0 +1,77 @@
+"""What a test asks of a running network: the official ``peer`` command, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from network.binaries import Binaries
+from network.identities import Identities
+from network.network import Network
+from network.steps import command
+from network.topology import Chaincode, Organisation, Topology
+
+THREE = Topology(
+    name="three",
+    organisations=[Organisation(msp_id=f"Org{n}MSP", domain=f"org{n}.test", clients=1) for n in (1, 2, 3)],
+    chaincode=Chaincode(name="plain", module="plain_chaincode", factory="plain:create"),
+)
+
+
+def peer(network: Network, org: Organisation, *words: str) -> str:
+    """``peer …`` as the organisation's admin, at its own peer."""
+    env = {"FABRIC_CFG_PATH": str(network.directory / "nodes" / f"{org.name}-admin")}
+    return command([Binaries().path("peer"), *words], env={**env, "FABRIC_LOGGING_SPEC": "error"}).strip()
+
+
+def _call(network: Network, *words: str) -> list[str]:
+    arguments = ", ".join(f'"{word}"' for word in words)
+    topology = network.topology
+    return ["-C", topology.channel, "-n", topology.chaincode.name, "-c", f'{{"Args":[{arguments}]}}']
+
+
+def query(network: Network, org: Organisation, *words: str) -> str:
+    """What the organisation's peer and chaincode answer."""
+    return peer(network, org, "chaincode", "query", *_call(network, *words))
+
+
+def put(network: Network, key: str, value: str, *, orderer: int = 0) -> None:
+    """Write, endorsed by every organisation; returns when it is committed."""
+    identities = Identities(network.directory, network.topology)
+    words = ["-o", f"127.0.0.1:{network.port(f'orderer{orderer}/listen')}", "--tls"]
+    words += ["--cafile", str(identities.orderer_tls_ca), "--waitForEvent"]
+    for org in network.topology.organisations:
+        words += ["--peerAddresses", f"127.0.0.1:{network.port(f'{org.name}/peer/listen')}"]
+        words += ["--tlsRootCertFiles", str(identities.tls_ca(org))]
+    org = network.topology.organisations[0]
+    peer(network, org, "chaincode", "invoke", *words, *_call(network, "put", key, value))
+
+
+def processes(directory: Path) -> list[str]:
+    """Every process on this machine that works in ``directory`` or was told of it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            try:
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if str(directory) in words or (entry / "cwd").resolve().is_relative_to(directory):
+                    found.append(words)
+            except OSError:
+                continue  # it ended just now
+    return found
+
+
+def until(met: Callable[[], object], seconds: float = 15) -> None:
+    """Ask until it is so; an exception of ``met`` counts as no."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if met():
+                return
+        except Exception:
+            if time.monotonic() > end:
+                raise
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
