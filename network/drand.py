@@ -84,7 +84,7 @@ def start(plan: Plan) -> DrandNodes:
     Returns when every node has the current round. Raises NetworkError.
     """
     kept = private_directory(plan.directory / "drand") / _INFO
-    nodes = {org.msp_id: _node(plan, org) for org in _drand_organisations(plan)}
+    nodes = {org.msp_id: node(plan, org) for org in _drand_organisations(plan)}
     members = list(nodes.values())
     fresh = not kept.exists()
     if fresh:
@@ -102,7 +102,7 @@ def start(plan: Plan) -> DrandNodes:
 
 def specs(plan: Plan) -> list[ProcessSpec]:
     """Every organisation's node as a process, in the topology's order."""
-    return [_spec(plan, org, _node(plan, org)) for org in plan.topology.organisations]
+    return [_spec(plan, org, node(plan, org)) for org in plan.topology.organisations]
 
 
 def _drand_organisations(plan: Plan) -> Sequence[Organisation]:
@@ -111,7 +111,8 @@ def _drand_organisations(plan: Plan) -> Sequence[Organisation]:
     return plan.topology.organisations
 
 
-def _node(plan: Plan, org: Organisation) -> Node:
+def node(plan: Plan, org: Organisation) -> Node:
+    """An organisation's node."""
     return Node(
         program=str(plan.programs.path("drand")),
         folder=str(plan.directory / "drand" / org.name),
