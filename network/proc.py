@@ -33,11 +33,17 @@ class Pid(msgspec.Struct, frozen=True):
         fields = _stat(self.number)
         return int(fields[21]) * os.sysconf("SC_PAGE_SIZE") if fields and self.alive else 0
 
-    def kill_group(self, number: int = signal.SIGKILL) -> None:
-        """Signal the process group this process leads, if it is still the same process."""
+    def send(self, number: int) -> None:
+        """Send it a signal, if it is still the same process."""
         if self.alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.number, number)
+                os.kill(self.number, number)
+
+    def kill_group(self) -> None:
+        """Kill the process group this process leads, if it is still the same process."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.number, signal.SIGKILL)
 
 
 def _stat(number: int) -> list[str]:

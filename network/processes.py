@@ -108,6 +108,11 @@ class Keeper:
         """A short private directory for sockets; it goes away with the keeper."""
         return Path(self._record.runtime)
 
+    @property
+    def pid(self) -> Pid:
+        """The keeper's own process."""
+        return self._record.keeper
+
     @classmethod
     def start(cls, directory: Path, *, tie: bool = True, python: str = sys.executable) -> Keeper:
         """Start the keeper of ``directory``; raises AlreadyRunning.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -168,7 +167,7 @@ def test_killing_the_keeper_leaves_nothing(tmp_path: Path) -> None:
     for name in ("one", "two"):
         keeper.spawn(spec(tmp_path, "exec sleep 600", name))
     children = pids(tmp_path, "one", "two")
-    os.kill(keeper._record.keeper.number, signal.SIGKILL)
+    keeper.pid.send(signal.SIGKILL)
     until(lambda: not any(child.alive for child in children))
     assert Keeper.find(tmp_path) is None
     keeper.down()
