@@ -123,10 +123,11 @@ class DrandBeacon(BeaconSource):
         *,
         timeout: float = 5,
         patience: float = 60,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.info, self.clock = info, clock or SystemClock()
         self._urls, self._patience = list(urls), patience
-        self._http = httpx.AsyncClient(timeout=timeout, trust_env=False)
+        self._http = httpx.AsyncClient(timeout=timeout, trust_env=False, transport=transport)
 
     async def latest(self) -> Beacon:
         """The newest round of the first node that is not behind; of all nodes, when all are."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from chaincode import cid as cids
 from fl_client.errors import BadInput, Corrupt, NotStored, Unavailable
 
 from .base import Store, canonical, checked, name, too_large
@@ -27,6 +28,7 @@ _ADD = {
     "quieter": "true",
 }
 _MISSING = ("deadline exceeded", "not found", "could not find", "no such")
+_EMPTY = cids.raw_cid(b"")  # nodes do not send each other a block without bytes
 _POLL = 0.1  # seconds
 
 
@@ -34,7 +36,8 @@ class IpfsStore(Store):
     """The kubo behind ``kubo_socket`` and the cluster REST interface at ``cluster_url``.
 
     ``credentials_file`` holds ``user:password`` for the latter. ``timeout`` (seconds) bounds each
-    transfer and how long a cluster may take to start; ``find`` how long to look for content.
+    transfer and how long a cluster may take to start; ``find`` how long content is waited for while
+    no byte of it comes.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class IpfsStore(Store):
 
     async def put(self, data: bytes) -> str:
         cid = await name(data)
+        if cid == _EMPTY:
+            return cid
         added = await self._add(data)
         if added != cid:
             raise Corrupt(f"kubo named the content {added}, not {cid}", "Use kubo 0.43 or later")
@@ -65,11 +70,15 @@ class IpfsStore(Store):
         return cid
 
     async def get(self, cid: str, *, limit: int) -> bytes:
-        query = {"arg": canonical(cid), "length": str(limit + 1), "timeout": f"{self._find:.0f}s"}
+        if canonical(cid) == _EMPTY:
+            return b""
+        # kubo's own time-out would cut off a transfer that goes on, and call it complete
+        query = {"arg": cid, "length": str(limit + 1)}
+        patience = httpx.Timeout(self._timeout, read=self._find)
         try:
             async with (
                 asyncio.timeout(self._timeout),
-                self._kubo.stream("POST", "/cat", params=query) as answer,
+                self._kubo.stream("POST", "/cat", params=query, timeout=patience) as answer,
             ):
                 if answer.status_code != 200:
                     raise self._kubo_error(cid, (await answer.aread()).decode(errors="replace"))
@@ -79,6 +88,8 @@ class IpfsStore(Store):
         return await checked(cid, data, limit)
 
     async def pin(self, cid: str) -> None:
+        if canonical(cid) == _EMPTY:
+            return
         await self._locate(cid)  # a pin of what nobody has would stay in the cluster for ever
         await self._announce(cid)
         try:
@@ -98,14 +109,14 @@ class IpfsStore(Store):
             async with asyncio.timeout(self._timeout):
                 answer = await self._kubo.post("/add", params=_ADD, files={"file": ("content", data)})
         except (TimeoutError, httpx.HTTPError) as error:
-            raise self._lost("new content", error) from error
+            raise self._silent(f"did not take {len(data)} bytes: {error!r}") from error
         if answer.status_code != 200:
-            raise self._kubo_error("new content", answer.text)
+            raise self._silent(f"did not take {len(data)} bytes: {_message(answer.text)}")
         return str(json.loads(answer.text.splitlines()[-1])["Hash"])
 
     async def _locate(self, cid: str) -> None:
         """Have kubo find the content's first block."""
-        query = {"arg": canonical(cid), "timeout": f"{self._find:.0f}s"}
+        query = {"arg": cid, "timeout": f"{self._find:.0f}s"}
         try:
             answer = await self._kubo.post("/block/stat", params=query)
         except httpx.HTTPError as error:
@@ -163,15 +174,18 @@ class IpfsStore(Store):
     def _kubo_error(self, cid: str, text: str) -> NotStored | Unavailable:
         message = _message(text)
         if any(word in message for word in _MISSING):
-            return NotStored(f"no organisation's IPFS node served {cid} in {self._find:.0f} s ({message})")
-        return Unavailable(f"kubo at {self._socket} failed on {cid}: {message}")
+            return NotStored(f"no organisation's IPFS node served {cid} in time ({message})")
+        return self._silent(f"failed on {cid}: {message}")
 
     def _lost(self, cid: str, error: Exception) -> NotStored | Unavailable:
-        if isinstance(error, httpx.ConnectError):
-            return Unavailable(f"kubo at {self._socket} does not answer", "Start it: candor network up")
+        if isinstance(error, httpx.ReadTimeout):
+            return NotStored(f"no organisation's IPFS node served {cid} in time")
         if isinstance(error, TimeoutError | httpx.TimeoutException):
             return NotStored(f"the transfer of {cid} took more than {self._timeout:.0f} s")
-        return Unavailable(f"kubo at {self._socket} broke off the transfer of {cid}: {error!r}")
+        return self._silent(f"broke off the transfer of {cid}: {error!r}")
+
+    def _silent(self, what: str) -> Unavailable:
+        return Unavailable(f"kubo at {self._socket} {what}", "Check that the organisation's kubo is running")
 
 
 async def _read(answer: httpx.Response, cid: str, limit: int) -> bytes:
