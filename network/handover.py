@@ -41,8 +41,9 @@ def settings(plan: Plan, org: Organisation, beacon: Beacon) -> dict[str, Any]:
         **plan.topology.chaincode.settings,
         "msp_id": org.msp_id,
         "organisations": [member.msp_id for member in plan.topology.organisations],
+        "chaincode": plan.topology.chaincode.name,
         "beacon": beacon.info,
-        "drand": beacon.urls.get(org.msp_id),
+        "drand": beacon.urls.get(org.msp_id, ""),
     }
 
 
