@@ -132,27 +132,28 @@ class TestDrandBeacon(BeaconSuite):
             run(lambda: source_of(signer(), clock()), lambda source: source.latest())
 
 
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    topology = Topology(
+        name="beacons",
+        organisations=[
+            Organisation(msp_id=f"Org{i}MSP", domain=f"org{i}.test", clients=0) for i in (1, 2, 3)
+        ],
+        chaincode=Chaincode(name="counter", factory="counter:create"),
+        orderers=Orderers(count=1),
+        drand=Drand(),
+    )
+    network = Network.up(topology, tmp_path_factory.mktemp("drand") / "net")
+    try:
+        yield network
+    finally:
+        network.down()
+
+
 @pytest.mark.network
 @pytest.mark.timeout(180)
 class TestDrandNetwork(BeaconSuite):
     """Two organisations' real nodes, after a real key generation."""
-
-    @pytest.fixture(scope="class")
-    def network(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-        topology = Topology(
-            name="beacons",
-            organisations=[
-                Organisation(msp_id=f"Org{i}MSP", domain=f"org{i}.test", clients=0) for i in (1, 2, 3)
-            ],
-            chaincode=Chaincode(name="counter", factory="counter:create"),
-            orderers=Orderers(count=1),
-            drand=Drand(),
-        )
-        network = Network.up(topology, tmp_path_factory.mktemp("drand") / "net")
-        try:
-            yield network
-        finally:
-            network.down()
 
     @pytest.fixture
     def source(self, network: Network) -> Open:

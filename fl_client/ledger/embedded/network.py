@@ -127,7 +127,12 @@ class EmbeddedNetwork:
         await asyncio.sleep(self._batch)
         batch, self._queue = self._queue, []
         number = len(self.blocks)
-        records = tuple(self._commit(each, (number, index)) for index, each in enumerate(batch))
+        try:
+            records = tuple(self._commit(each, (number, index)) for index, each in enumerate(batch))
+        except Exception as error:  # a defect here must not leave anybody waiting
+            for each in batch:
+                each.placed.set_exception(error)
+            return
         self.blocks.append(BlockRecord(number, self.blocks[-1].hash(), records))
         for each, record in zip(batch, records, strict=True):
             each.placed.set_result((number, record))

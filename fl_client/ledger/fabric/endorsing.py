@@ -24,6 +24,7 @@ from .transport import Peer
 _log = logging.getLogger(__name__)
 _TIMEOUT = 35.0  # a peer gives its chaincode 30 s
 _PAUSES = (0.2, 0.4, 1.0)  # for peers a block apart, and for connections to a peer that is back again
+_SLOW = 3.0  # seconds after which a further organisation is asked beside one that does not answer
 _PATIENCE = 5.0  # seconds after which a call is not tried again
 _DEFECT = (
     "internal error"  # chaincode.shim's message for an exception in a contract; other 500s are the peer's
@@ -63,34 +64,56 @@ class Endorsers:
         )
 
     async def most(
-        self, proposal: Proposal, what: str, content: Callable[[Any], bytes] | None = None
+        self,
+        proposal: Proposal,
+        what: str,
+        content: Callable[[Any], bytes] | None = None,
+        *,
+        lagging: bool = False,
     ) -> Sequence[Any]:
         """Equal ProposalResponses from more than half of the organisations, one each.
 
         ``content``: what of a response has to be equal; by default all that is endorsed.
+        ``lagging``: there was a block so lately that peers may not have it yet, so that a refusal
+        has to come twice to be believed.
         Raises: Refused, Disagreement, Unavailable.
         """
-        began = time.monotonic()
+        began, doubted = time.monotonic(), lagging
         for pause in _PAUSES:
             try:
                 return await self._round(proposal, what, content or _content)
+            except Refused:
+                if not doubted:
+                    raise
+                doubted = False
             except (Disagreement, Unavailable):
                 if time.monotonic() - began > _PATIENCE:
                     raise
-                await asyncio.sleep(pause)
+            await asyncio.sleep(pause)
         return await self._round(proposal, what, content or _content)
 
     async def _round(self, proposal: Proposal, what: str, content: Callable[[Any], bytes]) -> Sequence[Any]:
-        waiting, outcomes, total = self._order_of_organisations(), [], len(self.organisations)
-        ask = majority(total)
-        while ask:
-            now, waiting = waiting[:ask], waiting[ask:]
-            outcomes += await asyncio.gather(*(self._organisation(each, proposal, content) for each in now))
-            ask = verdict.still_needed(outcomes, total)
-        answers = verdict.agreed(outcomes, total)
-        if not answers:
+        """Ask as many organisations as could be enough, and a further one for each that does not help."""
+        waiting, total = self._order_of_organisations(), len(self.organisations)
+        outcomes: list[verdict.Outcome] = []
+        asked: set[asyncio.Task[verdict.Outcome]] = set()
+        more = majority(total)
+        try:
+            while asked or more:
+                now, waiting = waiting[:more], waiting[more:]
+                asked |= {asyncio.create_task(self._organisation(each, proposal, content)) for each in now}
+                done, asked = await asyncio.wait(asked, timeout=_SLOW, return_when=asyncio.FIRST_COMPLETED)
+                outcomes += [task.result() for task in done]
+                if answers := verdict.agreed(outcomes, total):
+                    return [each.response for each in answers]
+                needed = verdict.still_needed(outcomes, total)
+                if not needed:
+                    break
+                more = min(len(waiting), max(0, needed - len(asked)) if done else 1)
             raise verdict.failure(outcomes, total, what)
-        return [each.response for each in answers]
+        finally:
+            for task in asked:
+                task.cancel()
 
     def _order_of_organisations(self) -> list[str]:
         own, *others = self.organisations

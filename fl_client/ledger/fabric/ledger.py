@@ -31,6 +31,7 @@ from .transport import Orderer, Peer
 
 _COMMIT_TIMEOUT = 45.0
 _RESEND = 3.0
+_LAG = 1.0  # a block reaches every peer that is well within this
 _STATUS_TIMEOUT = 5.0
 
 
@@ -83,7 +84,7 @@ class FabricLedger(Ledger):
         self, transaction: str, *args: Any, transient: Mapping[str, bytes] | None = None
     ) -> Receipt:
         proposal = self._propose(transaction, args, transient)
-        endorsements = await self._endorsers.most(proposal, transaction)
+        endorsements = await self._endorsers.most(proposal, transaction, lagging=self._peers_may_lag)
         outcome = await self._commit(proposal.tx_id, proposal.envelope(endorsements))
         if outcome.code in blocks.READ_CONFLICTS:
             raise ReadConflict(f"{transaction} ({proposal.tx_id}) read what another transaction wrote")
@@ -97,7 +98,10 @@ class FabricLedger(Ledger):
 
     async def agree(self, transaction: str, *args: Any) -> bytes:
         proposal = self._propose(transaction, args)
-        return signed_result((await self._endorsers.most(proposal, transaction, signed_result))[0])
+        answers = await self._endorsers.most(
+            proposal, transaction, signed_result, lagging=self._peers_may_lag
+        )
+        return signed_result(answers[0])
 
     async def changed(self, timeout: float) -> bool:  # noqa: ASYNC109
         return await self._commits.changed(timeout)
@@ -111,9 +115,16 @@ class FabricLedger(Ledger):
 
     async def block(self, number: int) -> bytes:
         """The serialised common.Block."""
-        if not 0 <= number < await self.height():
-            raise NotStored(f"there is no block {number} yet")
-        return await self._system("GetBlockByNumber", self.channel, str(number))
+        try:
+            return await self._system("GetBlockByNumber", self.channel, str(number))
+        except Unavailable as error:
+            if 0 <= number < await self.height():
+                raise
+            raise NotStored(f"there is no block {number} yet") from error
+
+    @property
+    def _peers_may_lag(self) -> bool:
+        return self._commits.quiet < _LAG
 
     async def _commit(self, tx_id: str, envelope: Any) -> blocks.Outcome:
         """Send the envelope until it is in a block.
