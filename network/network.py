@@ -16,7 +16,7 @@ from network.plan import Plan
 from network.ports import Ports
 from network.processes import Keeper, Status, clean
 from network.progress import Progress, silent
-from network.state import State
+from network.state import State, starting
 from network.topology import Topology
 from network.topology import load as load_topology
 
@@ -50,11 +50,11 @@ class Network:
         wanted = topology if isinstance(topology, Topology) else load_topology(topology)
         if Keeper.find(place) is not None:
             raise AlreadyRunning(f"the network in {place} is already up", "Use it, or take it down first")
-        state = _prepare(place, wanted)
         found = programs or Binaries(progress=progress)
         found.prepare(needed(wanted))
-        network = cls(place, state)
-        network._start(found, progress, python)
+        with starting(place):
+            network = cls(place, _prepare(place, wanted))
+            network._start(found, progress, python)
         if not tie:
             network.detach()
         return network

@@ -124,7 +124,7 @@ class Keeper:
         if cls.find(directory) is not None:
             raise AlreadyRunning(f"the network in {directory} is already up", "Use it, or take it down first")
         clean(directory)
-        runtime = tempfile.mkdtemp(prefix="candor-")  # mode 700; short, as socket paths must be
+        runtime = _runtime_directory()
         keeper = cls(directory, *_launch(directory, runtime, python))
         if not tie:
             keeper.detach()
@@ -214,6 +214,12 @@ class Keeper:
         if "error" in reply:
             raise NetworkError(reply["error"])
         return msgspec.convert(reply["result"], answer)
+
+
+def _runtime_directory() -> str:
+    """A new directory of mode 700 with a short name: paths of sockets end at 108 bytes."""
+    parent = tempfile.gettempdir()
+    return tempfile.mkdtemp(prefix="candor-", dir=parent if len(parent) <= 50 else "/tmp")  # noqa: S108
 
 
 def _launch(directory: Path, runtime: str, python: str) -> tuple[Record, socket.socket]:

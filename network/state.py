@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from network.errors import NotRunning
+from network.errors import AlreadyRunning, NotRunning
 from network.steps import private_directory
 from network.topology import Topology
 
 FILE = "network.json"
+
+
+@contextmanager
+def starting(directory: Path) -> Iterator[None]:
+    """Keep other commands from starting in ``directory`` meanwhile; raises AlreadyRunning."""
+    with open(private_directory(directory) / "starting.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            what = f"another command is just starting the network in {directory}"
+            raise AlreadyRunning(what, "Wait for it, or take another directory") from error
+        yield
 
 
 class State(msgspec.Struct):

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from peer_commands import THREE, processes, put, query, until
 
-from network.errors import BuildFailed, PortTaken, StartFailed
+from network.errors import AlreadyRunning, BuildFailed, PortTaken, StartFailed
 from network.network import Network
 from network.processes import RECORD
 from network.topology import Chaincode, Orderers, Topology
@@ -67,6 +67,18 @@ def test_ending_the_command_while_it_starts_leaves_nothing(
     time.sleep(seconds)
     started.send_signal(number)
     started.communicate()
+    until(lambda: processes(tmp_path) == [])
+
+
+def test_two_commands_cannot_start_the_same_network(tmp_path: Path) -> None:
+    first = command(tmp_path)
+    until(lambda: (tmp_path / RECORD).exists())
+    with pytest.raises(AlreadyRunning):
+        Network.up(SMALL, tmp_path)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "up\n"
+    first.kill()
+    first.communicate()
     until(lambda: processes(tmp_path) == [])
 
 
