@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
+
 from chaincode.contracts import job_terms, keys, state
 from chaincode.contracts.token import Postings
 from chaincode.records import Account, CreditIds, Job, JobSpec, Name, RoundState
 from chaincode.shim import Contract, Stub, query, transaction
 from chaincode.shim.errors import Conflict
+
+LastRound = Annotated[int, msgspec.Meta(ge=0, le=100_000)]  # 0: none was opened
 
 
 class Jobs(Contract):
@@ -28,7 +34,7 @@ class Jobs(Contract):
         await state.write(stub, keys.escrow(job), spec.pool)
 
     @transaction
-    async def cancel(self, stub: Stub, job: Name, round: int) -> None:
+    async def cancel(self, stub: Stub, job: Name, round: LastRound) -> None:
         """The sponsor stops the job; `round` is the last one opened (0: none), which still runs to its end."""
         record = await state.job(stub, job)
         await state.authorise(stub, record.sponsor)
@@ -36,7 +42,7 @@ class Jobs(Contract):
             raise Conflict(f"job {job!r} is cancelled already")
         if not await state.exists(stub, keys.escrow(job)):
             raise Conflict(f"job {job!r} is over")
-        current = await state.round_state(stub, job, round) if round > 0 else None
+        current = await state.round_state(stub, job, round) if round else None
         if await state.exists(stub, keys.state(job, round + 1)):
             raise Conflict(f"round {round + 1} is open", round=round + 1)
         await state.write(stub, keys.cancelled(job), 1)

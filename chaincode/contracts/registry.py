@@ -12,7 +12,7 @@ from chaincode.records import CreditIds, Hex32, Member, MemberId
 from chaincode.shim import Contract, Stub, query, transaction
 from chaincode.shim.errors import Conflict, Forbidden
 
-EnrolmentId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9@._-]{0,127}$")]
+EnrolmentId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9@._-]{0,127}$(?!\n)")]
 
 
 class Registry(Contract):
