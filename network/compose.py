@@ -31,8 +31,9 @@ _HEAD = """\
 #   docker compose run --rm {first}-client …
 #   docker compose down --volumes         (ends the network and forgets its keys)
 #
-# NOT YET RUN: it was written where no Docker engine is. It is checked against the compose
-# specification's schema, and its set-up steps are the ones `candor network up` runs natively.
+# NOT YET RUN under Docker: it was written where no Docker engine is. It is checked against the compose
+# specification's schema, and its services (commands, mounts, users, health checks, order) were run once
+# in plain Linux namespaces with programs built natively instead of the images.
 #
 # Keys, certificates and passwords are made by the set-up services in the volume "{volume}"; every other
 # container mounts only its own directories of it. Ports are published on this machine only.

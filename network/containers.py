@@ -93,12 +93,17 @@ class Named:
         return name
 
 
-def plan_for(topology: Topology, programs: Programs | None = None, progress: Progress = silent) -> Plan:
+def plan_for(
+    topology: Topology,
+    programs: Programs | None = None,
+    progress: Progress = silent,
+    directory: Path = NETWORK,
+) -> Plan:
     """The plan of the network in containers. It has no keeper: Docker is."""
     return Plan(
         topology=topology,
-        directory=NETWORK,
-        runtime=NETWORK,
+        directory=directory,
+        runtime=directory,
         keeper=cast(Keeper, None),
         programs=programs or Named(),
         ports=Hosts(topology),

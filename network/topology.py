@@ -66,7 +66,7 @@ class Drand(_Part, frozen=True):
 
     period: int = 1  # seconds a round
     threshold: int | None = None  # default: more than half of the organisations
-    genesis_delay: int = 12  # seconds from the proposal to round 1: the key generation's time
+    genesis_delay: int = 7  # seconds from the proposal to round 1; key generation takes 5.5
 
 
 class Topology(_Part, frozen=True):
