@@ -194,6 +194,15 @@ def test_keys_that_fabric_cannot_hold_are_refused(key: str) -> None:
             run(work)
 
 
+@pytest.mark.parametrize(("start", "end"), [("\0", ""), ("", "\0a"), ("\0colour\0", "b"), ("\ud800", "")])
+def test_ranges_that_would_reach_other_key_spaces_are_refused(start: str, end: str) -> None:
+    with pytest.raises(Invalid):
+        run(keys_of(call(WorldState()).range(start, end)))
+    if start:
+        with pytest.raises(Invalid):
+            run(keys_of(call(WorldState()).prefix(start)))
+
+
 def test_an_empty_value_is_refused_because_fabric_would_delete() -> None:
     with pytest.raises(Invalid):
         run(call(WorldState()).put("a", b""))

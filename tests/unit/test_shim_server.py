@@ -351,6 +351,33 @@ def test_malformed_and_illegal_messages_leave_the_stream_alive(caplog: pytest.Lo
     assert "illegal message REGISTERED in state ready" in caplog.text
 
 
+def test_a_transaction_sent_twice_is_served_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def act(at: Scene) -> None:
+        first = await at.peer.start("tx", "wait")
+        again = await at.peer.start("tx", "wait")
+        at.contract.gate.set()
+        assert (await again).status == 200
+        assert (await at.peer.invoke("tx2", "get", "a")).status == 200
+        assert not first.done()
+
+    play(act)
+    assert "illegal message TRANSACTION in state ready" in caplog.text
+
+
+def test_a_second_server_on_the_port_does_not_start() -> None:
+    async def act(at: Scene) -> None:
+        second = Server(
+            Chaincode([Assets()]),
+            "example:abc",
+            address=f"localhost:{at.server.port}",
+            tls=at.authority.server_tls(),
+        )
+        with pytest.raises(RuntimeError, match=str(at.server.port)):
+            await second.__aenter__()
+
+    play(act)
+
+
 def test_transactions_before_ready_are_illegal(caplog: pytest.LogCaptureFixture) -> None:
     async def act(at: Scene) -> None:
         async with dialled(at.server.port, at.authority) as early:
