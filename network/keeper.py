@@ -143,7 +143,10 @@ class Server:
         for layer in sorted({child.spec.layer for child in self._children.values()}, reverse=True):
             left = max(0.05, end - time.monotonic())
             members = [child for child in self._children.values() if child.spec.layer == layer]
-            await asyncio.gather(*(child.stop(left) for child in members))
+            results = await asyncio.gather(*(child.stop(left) for child in members), return_exceptions=True)
+            for child, result in zip(members, results, strict=True):
+                if isinstance(result, BaseException):  # the others go down all the same
+                    log.error("%s could not be stopped: %r", child.spec.name, result)
 
     def _write(self) -> None:
         """Keep ``keeper.json`` true: replaced whole, so that a reader never sees half of it."""
