@@ -48,6 +48,10 @@ class View:
         """Who has committed."""
         return await self._get(list[str], "Rounds:participants", job, round)
 
+    async def agreed_round(self, job: str, round: int) -> RoundState:
+        """A round's state, the same from peers of more than half of the organisations."""
+        return msgspec.json.decode(await self.ledger.agree("Rounds:get", job, round), type=RoundState)
+
     async def agreed_participants(self, job: str, round: int) -> list[str]:
         """The same, the same list from peers of more than half of the organisations."""
         raw = await self.ledger.agree("Rounds:participants", job, round)

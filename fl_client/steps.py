@@ -19,7 +19,7 @@ import numpy as np
 
 from chaincode import cid, commitment, draw, report
 from chaincode.encoding import domain
-from chaincode.records import Job, Reveal, RoundState
+from chaincode.records import Job, Phase, Reveal, RoundState
 from fl_client import aggregator
 from fl_client.beacon import BeaconSource
 from fl_client.contracts import View
@@ -198,6 +198,9 @@ async def settle(seat: Seat, state: RoundState) -> None:
     reveals = await _counted(seat, state)
     size = report.size(seat.job.spec.tasks, seat.job.spec.alphabet)
     contents = await _fetch(seat, {member: shown.report for member, shown in reveals.items()}, size)
+    if len(contents) < len(reveals):  # until the vote on missing reports, the contract wants every one
+        log.warning("round %d: %d reports are missing", state.round, len(reveals) - len(contents))
+        return
     transient = {f"report/{member}": data for member, data in contents.items()}
     await seat.ledger.submit("Settlement:settle", seat.job.id, state.round, sampling, transient=transient)
 
@@ -249,9 +252,14 @@ def _combine(seat: Seat, model: bytes, updates: dict[str, bytes], valid: Sequenc
 
 
 async def _verify_pairing(seat: Seat, state: RoundState) -> None:
-    """A lying peer must not elicit a reveal: check the beacon, and the list with more than half of the orgs."""
-    pairing = await seat.beacons.at(state.pairing_round)
-    if pairing.randomness.hex() != state.pairing_randomness:
+    """A lying peer must not elicit a reveal: most organisations must have the round paired, this client in it."""
+    agreed = await seat.view.agreed_round(seat.job.id, state.round)
+    if agreed.phase is not Phase.REVEAL:
+        raise Disagreement(
+            f"most organisations have round {state.round} in phase {agreed.phase}, not {Phase.REVEAL}"
+        )
+    pairing = await seat.beacons.at(agreed.pairing_round)
+    if not pairing.randomness.hex() == agreed.pairing_randomness == state.pairing_randomness:
         raise BadBeacon(
             f"round {state.round} was paired with randomness that beacon {pairing.round} does not have"
         )
