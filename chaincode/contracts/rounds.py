@@ -132,7 +132,7 @@ class Rounds(Contract):
         self, stub: Stub, job: Name, round: RoundNumber, report_cid: CidText, update_cid: CidText, salt: Hex32
     ) -> None:
         """Step 6, a participant: open the commit; the report's bytes come beside it and never enter a block."""
-        member = await state.caller(stub)
+        member = await state.acting(stub)  # suspended or gone since: its round ends as it began
         record, current = await self._in(stub, job, round, Phase.REVEAL)
         lock = await state.find(stub, keys.lock(job, round, member.id), Lock)
         if lock is None:

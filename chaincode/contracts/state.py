@@ -75,13 +75,18 @@ async def round_state(stub: Stub, name: str, round: int) -> RoundState:
     return await read(stub, keys.state(name, round), RoundState, f"round {round} of job {name!r}")
 
 
-async def caller(stub: Stub) -> Member:
-    """The active member whose acting key signed the proposal."""
+async def acting(stub: Stub) -> Member:
+    """The member whose acting key signed the proposal, whatever its status."""
     who = stub.creator
     member_id = await stub.get(keys.acting_key(who.msp_id, who.key_sha256))
     if member_id is None:
         raise Forbidden("the caller's key is not registered: call Registry:register first", msp_id=who.msp_id)
-    member = await read(stub, keys.member(msgspec.json.decode(member_id, type=str)), Member, "such member")
+    return await read(stub, keys.member(msgspec.json.decode(member_id, type=str)), Member, "such member")
+
+
+async def caller(stub: Stub) -> Member:
+    """The same, and it is active."""
+    member = await acting(stub)
     if member.status != "active":
         raise Forbidden(f"the member is {member.status}", member=member.id)
     return member
@@ -99,5 +104,9 @@ async def authorise(stub: Stub, account: str) -> None:
     if ":" not in account:
         if admin_of(stub) != account:
             raise Forbidden("an organisation's account is its own admin's", account=account)
-    elif (await caller(stub)).id != account:
+        return
+    member = await acting(stub)
+    if member.id != account:
         raise Forbidden("a member's account is its own", account=account)
+    if member.status == "suspended":  # who has left still owns what it has
+        raise Forbidden("the member is suspended", member=member.id)
