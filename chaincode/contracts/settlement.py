@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 
 import msgspec
@@ -15,7 +16,7 @@ from chaincode.contracts.jobs import draw_escrow, end_round
 from chaincode.contracts.rounds import announce, check_report, in_phase
 from chaincode.contracts.settings import EndorserClock
 from chaincode.contracts.token import Postings
-from chaincode.encoding import domain
+from chaincode.encoding import canonical, domain
 from chaincode.mechanisms import Outcome as Settled
 from chaincode.records import (
     TREASURY,
@@ -34,6 +35,7 @@ from chaincode.shim.errors import Conflict, Invalid, NotFound, TooEarly, Unproce
 
 replace = msgspec.structs.replace
 PREFIX = "report/"
+KEPT = 8  # settlements whose scores a server remembers
 
 
 class Settlement(Contract):
@@ -41,6 +43,7 @@ class Settlement(Contract):
 
     def __init__(self, clock: EndorserClock) -> None:
         self._clock = clock
+        self._scores: dict[bytes, asyncio.Task[dict[str, Settled]]] = {}  # newest last
 
     @transaction(transient=(PREFIX + "*",))
     async def settle(self, stub: Stub, job: Name, round: RoundNumber, sampling: Beacon) -> RoundState:
@@ -50,18 +53,10 @@ class Settlement(Contract):
         locks = await state.under(stub, keys.lock(job, round), Lock)
         reveals = await state.under(stub, keys.reveal(job, round), Reveal)
         counted = {m: shown for m, shown in reveals.items() if m not in current.set_aside}
-        reports = _opened(record, counted, stub.transient)
+        _check_complete(counted, stub.transient)
         sampled = replace(current, sampling_randomness=randomness)
         base = domain(stub.channel, stub.chaincode, job, round)
-        settled = await asyncio.to_thread(
-            scoring.settle,
-            record.spec,
-            base,
-            bytes.fromhex(current.pairing_randomness),
-            bytes.fromhex(randomness),
-            sorted(locks),
-            reports,
-        )
+        settled = await self._once(base, record, sampled, sorted(locks), counted, stub.transient)
         return await self._pay(stub, record, sampled, locks, settled)
 
     @transaction
@@ -106,6 +101,29 @@ class Settlement(Contract):
     async def outcomes(self, stub: Stub, job: Name, round: RoundNumber) -> dict[str, Outcome]:
         """Scores and payments of a settled round by member."""
         return await state.under(stub, keys.outcome(job, round), Outcome)
+
+    async def _once(
+        self,
+        base: bytes,
+        job: Job,
+        current: RoundState,
+        participants: list[str],
+        counted: Mapping[str, Reveal],
+        transient: Mapping[str, bytes],
+    ) -> dict[str, Settled]:
+        """The scores, computed once for the same inputs however many call: the others wait for that result."""
+        inputs = canonical([job, current, participants, counted])
+        key = hashlib.sha256(base + inputs + _digest(transient)).digest()
+        task = self._scores.pop(key, None)
+        if task is None:
+            task = asyncio.create_task(
+                asyncio.to_thread(_score, base, job, current, participants, counted, transient)
+            )
+            task.add_done_callback(_retrieve)
+        self._scores[key] = task
+        while len(self._scores) > KEPT:
+            del self._scores[next(iter(self._scores))]
+        return await asyncio.shield(task)
 
     @staticmethod
     async def _pay(
@@ -160,14 +178,45 @@ async def _keep_bond(stub: Stub, key: str, lock: Lock) -> None:
         await stub.delete(key)
 
 
-def _opened(job: Job, counted: Mapping[str, Reveal], transient: Mapping[str, bytes]) -> dict[str, np.ndarray]:
-    """Every counted report, checked against its CID; none too few and none too many."""
-    given = {name.removeprefix(PREFIX): data for name, data in transient.items()}
-    if set(given) - set(counted):
+def _check_complete(counted: Mapping[str, Reveal], transient: Mapping[str, bytes]) -> None:
+    """One report for every counted reveal; none too few and none too many."""
+    given = {name.removeprefix(PREFIX) for name in transient}
+    if given - set(counted):
         raise Invalid("a report is given that does not count in this round")
-    if set(counted) - set(given):
-        raise Invalid("every counted report must be given", missing=sorted(set(counted) - set(given))[:5])
-    for member, shown in counted.items():
-        check_report(job, shown.report, given[member])
+    if set(counted) - given:
+        raise Invalid("every counted report must be given", missing=sorted(set(counted) - given)[:5])
+
+
+def _retrieve(task: asyncio.Task[dict[str, Settled]]) -> None:
+    """Look at the outcome, so that asyncio logs no refusal whose callers are gone."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _digest(transient: Mapping[str, bytes]) -> bytes:
+    return b"".join(hashlib.sha256(transient[name]).digest() for name in sorted(transient))
+
+
+def _score(
+    base: bytes,
+    job: Job,
+    current: RoundState,
+    participants: list[str],
+    counted: Mapping[str, Reveal],
+    transient: Mapping[str, bytes],
+) -> dict[str, Settled]:
+    """Check every report against its CID, and score."""
     spec = job.spec
-    return {member: report.unpack(data, spec.tasks, spec.alphabet) for member, data in given.items()}
+    reports: dict[str, np.ndarray] = {}
+    for member, shown in counted.items():
+        data = transient[PREFIX + member]
+        check_report(job, shown.report, data)
+        reports[member] = report.unpack(data, spec.tasks, spec.alphabet)
+    return scoring.settle(
+        spec,
+        base,
+        bytes.fromhex(current.pairing_randomness),
+        bytes.fromhex(current.sampling_randomness),
+        participants,
+        reports,
+    )
