@@ -65,6 +65,8 @@ class NativeStage(Stage):
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        if error[0] is not None:  # at once: threads that still import TensorFlow hold the event loop's end up
+            await asyncio.to_thread(self.network.down)
         await self._stack.aclose()
 
     def enrol(self, clients: int) -> None:

@@ -59,7 +59,8 @@ class EmbeddedLedger(Ledger):
 
     async def changed(self, timeout: float) -> bool:  # noqa: ASYNC109
         try:
-            await asyncio.wait_for(self._news.wait(), timeout)
+            async with asyncio.timeout(timeout):  # wait_for may swallow a cancellation (before 3.12)
+                await self._news.wait()
         except TimeoutError:
             return False
         self._news.clear()

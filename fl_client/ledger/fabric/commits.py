@@ -50,7 +50,8 @@ class Commits:
         """True when a block came since the last call returned, waiting for one up to ``timeout`` s."""
         self._raise_if_dead()
         try:
-            await asyncio.wait_for(self._news.wait(), timeout)
+            async with asyncio.timeout(timeout):  # wait_for may swallow a cancellation (before 3.12)
+                await self._news.wait()
         except TimeoutError:
             return False
         self._news.clear()

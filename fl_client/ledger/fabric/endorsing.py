@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -24,7 +24,7 @@ from .transport import Peer
 _log = logging.getLogger(__name__)
 _TIMEOUT = 35.0  # a peer gives its chaincode 30 s
 _PAUSES = (0.2, 0.4, 1.0)  # for peers a block apart, and for connections to a peer that is back again
-_SLOW = 3.0  # seconds after which a further organisation is asked beside one that does not answer
+_SLOW = 3.0  # seconds after which a further peer is asked beside one that does not answer
 _PATIENCE = 5.0  # seconds after which a call is not tried again
 _DEFECT = (
     "internal error"  # chaincode.shim's message for an exception in a contract; other 500s are the peer's
@@ -47,18 +47,26 @@ class Endorsers:
         return self._breaker.order(self._peers)
 
     async def one(self, proposal: Proposal, what: str) -> Any:
-        """The first peer's ProposalResponse; the next is asked when one is unreachable or ill.
+        """The first peer's ProposalResponse; the next is asked when one is unreachable, ill or slow.
 
         Raises: Refused, Unavailable.
         """
-        errors: list[CandorError] = []
-        for peer in self.in_order():
-            outcome = await self._ask(peer, proposal, _content)
-            if isinstance(outcome, verdict.Answer):
-                return outcome.response
-            if isinstance(outcome, Refused) and outcome.code < 500:
-                raise outcome
-            errors.append(outcome)
+        waiting, errors = self.in_order(), list[CandorError]()
+        asked: set[asyncio.Task[verdict.Outcome]] = set()
+        try:
+            while waiting or asked:
+                if waiting:
+                    asked.add(asyncio.create_task(self._ask(waiting.pop(0), proposal, _content)))
+                limit = _SLOW if waiting else None
+                done, asked = await asyncio.wait(asked, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+                for outcome in (task.result() for task in done):
+                    if isinstance(outcome, verdict.Answer):
+                        return outcome.response
+                    if isinstance(outcome, Refused) and outcome.code < 500:
+                        raise outcome
+                    errors.append(outcome)
+        finally:
+            _cancel(asked)
         raise next((error for error in errors if isinstance(error, Refused)), None) or Unavailable(
             f"{what}: no peer answered ({'; '.join(map(str, errors))})"
         )
@@ -112,8 +120,7 @@ class Endorsers:
                 more = min(len(waiting), max(0, needed - len(asked)) if done else 1)
             raise verdict.failure(outcomes, total, what)
         finally:
-            for task in asked:
-                task.cancel()
+            _cancel(asked)
 
     def _order_of_organisations(self) -> list[str]:
         own, *others = self.organisations
@@ -132,14 +139,17 @@ class Endorsers:
                 break
         return outcome
 
-    async def _ask(
-        self, peer: Peer, proposal: Proposal, content: Callable[[Any], bytes]
-    ) -> verdict.Answer | CandorError:
+    async def _ask(self, peer: Peer, proposal: Proposal, content: Callable[[Any], bytes]) -> verdict.Outcome:
+        began = time.monotonic()
         try:
             response = await peer.send_proposal(proposal.signed, self._timeout)
         except grpc.RpcError as error:
             self._breaker.failed(peer)
             return Unavailable(f"{peer.name}: {_reason(error)}")
+        except asyncio.CancelledError:  # others were faster, perhaps since this one hangs
+            if time.monotonic() - began > _SLOW:
+                self._breaker.failed(peer)
+            raise
         self._breaker.worked(peer)
         status, message = response.response.status, response.response.message
         if 400 <= status < 500 or message == _DEFECT:
@@ -152,6 +162,11 @@ class Endorsers:
             _log.warning("peer %s sent an endorsement that is not signed by its organisation", peer.name)
             return Unavailable(f"{peer.name}: its endorsement is not validly signed")
         return verdict.Answer(peer.msp_id, content(response), response)
+
+
+def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
 
 
 def _content(response: Any) -> bytes:
