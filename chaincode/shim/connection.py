@@ -10,8 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import Callable
 from enum import Enum
+from typing import Any, Protocol
+
+import grpc
 
 from chaincode.shim.dispatch import Chaincode
 from chaincode.shim.errors import Refusal
@@ -24,7 +27,18 @@ from chaincode.shim.stub import Response
 
 logger = logging.getLogger("chaincode.shim")
 
+END = grpc.aio.EOF
 STOPPING = Response(500, "the chaincode server is shutting down")
+
+
+class Stream(Protocol):
+    """Both directions of a stream, as gRPC's context has them."""
+
+    async def read(self) -> Any:
+        """The next message's bytes, or END."""
+
+    async def write(self, raw: bytes) -> None:
+        """Send one message; only one at a time."""
 
 
 class State(Enum):
@@ -55,14 +69,14 @@ class Connection:
             (State.READY, MessageType.ERROR): self._answer,
         }
 
-    async def run(self, incoming: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        """Take the peer's messages and yield ours, until either side ends."""
+    async def run(self, stream: Stream) -> None:
+        """Speak until either side ends the stream."""
         name = chaincodes.ChaincodeID(name=self._package_id)
         self._send(message("REGISTER", "", "", name.SerializeToString()))
-        reader = asyncio.create_task(self._read(incoming))
+        reader = asyncio.create_task(self._read(stream))
         try:
             while (outgoing := await self._outgoing.get()) is not None:
-                yield outgoing.SerializeToString()
+                await stream.write(outgoing.SerializeToString())
         finally:
             reader.cancel()
             self._end()
@@ -83,9 +97,9 @@ class Connection:
         else:
             self._handlers.get((self.state, received.type), self._illegal)(received)
 
-    async def _read(self, incoming: AsyncIterator[bytes]) -> None:
+    async def _read(self, stream: Stream) -> None:
         try:
-            async for raw in incoming:
+            while (raw := await stream.read()) is not END:
                 self.receive(raw)
         except Exception as error:  # noqa: BLE001 - the transport failed: the stream ends, the server goes on
             logger.warning("a peer's stream broke: %s", where(error))

@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from chaincode.shim.connection import Connection, State
+from chaincode.shim.connection import Connection, State, Stream
 from chaincode.shim.dispatch import Chaincode
 from chaincode.shim.exchange import MESSAGE_LIMIT
 from chaincode.shim.health import Answer, HealthEndpoint
@@ -128,14 +128,12 @@ class Server:
         self.health_port = await endpoint.start(host.strip("[]"), int(port))
         resources.push_async_callback(endpoint.stop)
 
-    async def _connect(self, incoming: AsyncIterator[bytes], context: Any) -> AsyncGenerator[bytes, None]:
+    async def _connect(self, _: object, context: Stream) -> None:
         connection = Connection(self._chaincode, self._package_id, self.metrics)
         connection.draining = self._stopping
         self._connections.add(connection)
         try:
-            async with aclosing(connection.run(incoming)) as outgoing:
-                async for raw in outgoing:
-                    yield raw
+            await connection.run(context)
         finally:
             self._connections.discard(connection)
 
