@@ -16,6 +16,7 @@ from pathlib import Path
 from network import go
 from network.cache import cache_directory, locked
 from network.errors import BuildFailed
+from network.proc import die_with
 from network.progress import Progress
 from network.suites import Suite
 
@@ -33,13 +34,24 @@ def build(suite: Suite, progress: Progress) -> Path:
     target = _target(suite)
     with locked(target):
         if not target.is_dir():
-            scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".building-"))
+            _remove_interrupted(suite, target.parent)
+            scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=_scratch_prefix(suite)))
             try:
                 _install(suite, scratch, progress)
                 os.replace(scratch, target)  # whole or not at all
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     return target
+
+
+def _scratch_prefix(suite: Suite) -> str:
+    return f".building-{suite.module}-"
+
+
+def _remove_interrupted(suite: Suite, directory: Path) -> None:
+    """Remove what killed builds of the suite left; nobody else builds it while the lock is held."""
+    for left in directory.glob(f"{_scratch_prefix(suite)}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _source(suite: Suite) -> Path:
@@ -78,8 +90,15 @@ def _follow(
 ) -> list[str] | None:
     """Run it and report its phase every second; None when it succeeded, else its output's lines."""
     lines: list[str] = []
+    own = os.getpid()
     process = subprocess.Popen(
-        command, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: die_with(own),  # noqa: PLW1509 - a killed command leaves no build behind
     )
     assert process.stdout is not None
     reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)  # type: ignore[arg-type]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import signal
@@ -13,16 +12,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from network.proc import Pid
+from network.proc import Pid, die_with
 from network.processes import ProcessSpec, Spawned, Status
 
 log = logging.getLogger("keeper")
 
 _INHERITED = ("PATH", "HOME", "TMPDIR")
-_PR_SET_PDEATHSIG = 1
 _STEADY = 30.0  # seconds a process must run for its back-off to start over
 _LONGEST = 5.0  # seconds, the longest back-off
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Child:
@@ -135,15 +132,8 @@ def _popen(spec: ProcessSpec, output: int) -> subprocess.Popen[bytes]:
         stderr=output,
         start_new_session=True,
         umask=0o077,
-        preexec_fn=lambda: _die_with(keeper),  # noqa: PLW1509 - safe: the keeper has one thread
+        preexec_fn=lambda: die_with(keeper),  # noqa: PLW1509 - safe: the keeper has one thread
     )
-
-
-def _die_with(keeper: int) -> None:
-    """In the child before it executes: have the kernel kill it when the keeper ends."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != keeper:  # it ended between the fork and the line above
-        os._exit(1)
 
 
 def _kill_rest_of_group(group: int) -> None:

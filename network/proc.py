@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 
 import msgspec
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Pid(msgspec.Struct, frozen=True):
@@ -44,6 +48,13 @@ class Pid(msgspec.Struct, frozen=True):
         if self.alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.number, signal.SIGKILL)
+
+
+def die_with(parent: int) -> None:
+    """In a child before it executes: have the kernel kill it when the thread that forked it ends."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended between the fork and the line above
+        os._exit(1)
 
 
 def _stat(number: int) -> list[str]:

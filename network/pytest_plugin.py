@@ -4,7 +4,7 @@ In a ``conftest.py``::
 
     from network.pytest_plugin import network_fixture
 
-    fabric_network = network_fixture("dev", chaincode=Chaincode(module="my_server", factory="my:create"))
+    fabric_network = network_fixture("fabric", chaincode=Chaincode(module="my_server", factory="my:create"))
 
 Tests that take ``fabric_network`` get a running ``Network``, one a session (and one a worker of
 pytest-xdist), gone when the session ends in whatever way. With the environment variable
@@ -31,7 +31,7 @@ _Scope = Literal["session", "package", "module", "class", "function"]
 
 
 def network_fixture(
-    topology: Topology | str | Path = "dev", *, scope: _Scope = "session", **changes: Any
+    topology: Topology | str | Path = "fabric", *, scope: _Scope = "session", **changes: Any
 ) -> Callable[..., Iterator[Network]]:
     """A fixture of a running network: of a topology, a file or a profile, with fields changed."""
 

@@ -128,11 +128,11 @@ def test_a_restart_keeps_the_data(network: Network) -> None:
 def test_a_directory_is_not_reused_for_another_topology(network: Network) -> None:
     network.down()
     with pytest.raises(BadTopology, match="another directory"):
-        Network.up("dev", network.directory)
+        Network.up("fabric", network.directory)
 
 
 def test_a_network_of_one_organisation_works(tmp_path: Path) -> None:
-    small = msgspec.structs.replace(load("dev"), chaincode=THREE.chaincode)
+    small = msgspec.structs.replace(load("fabric"), chaincode=THREE.chaincode)
     network = Network.up(small, tmp_path)
     try:
         put(network, "a", "b")

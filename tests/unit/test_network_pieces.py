@@ -140,7 +140,7 @@ def test_an_incomplete_directory_is_an_error_that_lists_the_programs(tmp_path: P
 
 
 def test_a_topology_needs_only_the_programs_of_its_parts() -> None:
-    assert needed(load("dev")) == ["peer"]
+    assert needed(load("fabric")) == ["peer"]
     assert {suite_of(name).module for name in needed(load("three-orgs"))} == {
         "fabric",
         "kubo",
