@@ -1,6 +1,7 @@
 # Our own images, for docker-compose.yaml. NOT YET BUILT: written where no Docker engine is.
 #
 #   runtime   chaincode servers and clients
+#   drand     the beacon node, from the pinned module in network/programs/drand
 #   setup     the one-shot set-up services: runtime, and the command-line programs of Fabric, IPFS, drand
 #
 # The versions are those of network/compose_services.py; tests/unit/test_compose.py keeps them equal.
@@ -8,7 +9,16 @@
 FROM hyperledger/fabric-tools:2.5.12 AS fabric
 FROM ipfs/kubo:v0.43.0 AS kubo
 FROM ipfs/ipfs-cluster:v1.1.6 AS cluster
-FROM ghcr.io/drand/go-drand-local:v2.1.4 AS drand
+
+# The tag lets drand's nodes talk in plain text, inside the compose network; the published image insists on TLS.
+FROM golang:1.26.0-trixie AS drand-build
+WORKDIR /build
+COPY network/programs/drand ./
+RUN GOBIN=/build/bin go install -tags conn_insecure tool
+
+FROM debian:trixie-slim AS drand
+COPY --from=drand-build /build/bin/drand /usr/local/bin/drand
+USER 1000:1000
 
 # trixie: as new a C library as any of the programs above was built with
 FROM python:3.11-slim-trixie AS runtime

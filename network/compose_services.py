@@ -21,10 +21,12 @@ IMAGES = {
     "tools": "hyperledger/fabric-tools:2.5.12",
     "kubo": "ipfs/kubo:v0.43.0",
     "cluster": "ipfs/ipfs-cluster:v1.1.6",
-    # "-local": its nodes talk in plain text, inside the compose network; drand's releases are here only
-    "drand": "ghcr.io/drand/go-drand-local:v2.1.4",
 }
-OWN = {"runtime": "candor:0.1.0", "setup": "candor-setup:0.1.0"}  # the Dockerfile's targets
+OWN = {  # the Dockerfile's targets
+    "runtime": "candor:0.1.0",
+    "setup": "candor-setup:0.1.0",
+    "drand": "candor-drand:2.1.4",
+}
 VOLUME = "network"
 TOPOLOGY = "/candor/topology.yaml"
 _COMPOSE = ["python", "-m", "network.compose"]
@@ -127,12 +129,10 @@ class Services:
         node = containers.node(self.plan, org)
         words = " ".join(node.start_words()[1:])
         return {
-            "image": IMAGES["drand"],
-            "working_dir": "/",  # the image's entry point names its interpreter relative to it
+            **_own("drand"),
             # A killed node leaves its socket, and could not listen again.
-            "entrypoint": _shell(
-                f"rm -f {node.control}; exec /sbin/tini -- /usr/local/bin/entrypoint.sh {words}"
-            ),
+            "entrypoint": _shell(f"rm -f {node.control}; exec drand {words}"),
+            "init": True,
             **_host(f"{org.name}-drand"),
             "environment": {"DRAND_HOME": node.folder, "GOMEMLIMIT": "96MiB"},
             "volumes": [_share(node.folder)],

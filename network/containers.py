@@ -29,7 +29,7 @@ from network.steps import each, private_directory, write_private
 from network.topology import Organisation, Topology
 
 NETWORK = Path("/network")
-USER = 1000  # of the Dockerfile's and of the IPFS images; Fabric's run as root, drand's takes its own
+USER = 1000  # of the Dockerfile's and of the IPFS images; Fabric's run as root
 _SLOWEST_START = 15  # seconds from the beacon's proposal to round 1; containers cannot be started anew
 
 
