@@ -53,12 +53,17 @@ def _parameter(method: Callable[..., Any], parameter: inspect.Parameter, hints: 
 
 
 def _reader(annotation: Any) -> Callable[[bytes], Any]:
-    if _bare(annotation) is bytes:
-        return bytes
+    if is_raw(annotation):
+        return lambda raw: msgspec.convert(raw, annotation)
     if is_text(annotation):
         return lambda raw: msgspec.convert(_limited(raw).decode(), annotation)
     decoder = msgspec.json.Decoder(annotation, strict=True)
     return lambda raw: _decode(decoder, _limited(raw))
+
+
+def is_raw(annotation: Any) -> bool:
+    """Whether it travels as it is: bytes, or a constrained or new type of it."""
+    return _bare(annotation) is bytes
 
 
 def is_text(annotation: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from chaincode.shim.arguments import Parameter, is_text
+from chaincode.shim.arguments import Parameter, is_raw, is_text
 from chaincode.shim.contract import Contract, Transaction, query
 from chaincode.shim.stub import Stub
 
@@ -91,13 +91,13 @@ def _describe(transaction: Transaction, schemas: Any) -> dict[str, Any]:
         "parameters": parameters,
     }
     if transaction.returns not in (None, type(None)):
-        description["returns"] = _BINARY if transaction.returns is bytes else returns
+        description["returns"] = _BINARY if is_raw(transaction.returns) else returns
     return description
 
 
 def _parameter(parameter: Parameter, schema: dict[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {"name": parameter.name, "schema": schema}
-    if parameter.type is bytes:
+    if is_raw(parameter.type):
         described["schema"] = _BINARY
     elif not is_text(parameter.type):
         described["description"] = "JSON"

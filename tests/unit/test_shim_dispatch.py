@@ -37,6 +37,8 @@ class Tree(msgspec.Struct):
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=8)]
 
+Digest = Annotated[bytes, msgspec.Meta(min_length=4, max_length=4)]
+
 
 class Shapes(Contract):
     @transaction
@@ -45,6 +47,10 @@ class Shapes(Contract):
 
     @transaction
     async def raw(self, stub: Stub, value: bytes) -> bytes:
+        return value
+
+    @transaction
+    async def digest(self, stub: Stub, value: Digest) -> Digest:
         return value
 
     @transaction
@@ -113,6 +119,7 @@ def invoke(*args: object, transient: dict[str, bytes] | None = None) -> Response
         (("text", ""), b'""'),
         (("raw", b"\xff\x00"), b"\xff\x00"),
         (("raw", bytes(ARGUMENT_LIMIT + 1)), bytes(ARGUMENT_LIMIT + 1)),
+        (("digest", b"\xff\x00\x01\x02"), b"\xff\x00\x01\x02"),
         (("number", b"-7"), b"-7"),
         (("number", b" 7 "), b"7"),
         (("point", b'{"y":2,"x":1}'), b'{"x":1,"y":2}'),
@@ -134,6 +141,8 @@ def test_well_formed_calls_are_answered(args: tuple[object, ...], payload: bytes
         (("text", "a", "b"), "1 arguments expected, got 2"),
         (("optional",), "1 to 3 arguments expected, got 0"),
         (("text", "x" * (ARGUMENT_LIMIT + 1)), "longer than"),
+        (("digest", b"\xff"), "length >= 4"),
+        (("digest", b"12345"), "length <= 4"),
         (("number", b"1.0"), "Expected `int`, got `float`"),
         (("number", b"1e3"), "Expected `int`, got `float`"),
         (("number", b"NaN"), "malformed"),
@@ -266,7 +275,9 @@ def test_metadata_describes_every_transaction_with_its_schemas() -> None:
     assert set(described) == set(CHAINCODE.contracts["Shapes"])
     assert described["text"]["tag"] == ["SUBMIT", "submitTx"]
     assert described["ReadAll"]["tag"] == ["EVALUATE", "evaluateTx"]
-    assert described["raw"]["parameters"][0]["schema"] == {"type": "string", "format": "binary"}
+    for name in ("raw", "digest"):
+        assert described[name]["parameters"][0]["schema"] == {"type": "string", "format": "binary"}
+        assert described[name]["returns"] == {"type": "string", "format": "binary"}
     assert described["point"]["parameters"][0]["schema"] == {"$ref": "#/components/schemas/Point"}
     assert described["number"]["returns"] == {"type": "integer"}
     assert "returns" not in described["tree"]
