@@ -63,7 +63,7 @@ def orderer(plan: Plan, identities: Identities, index: int) -> dict[str, Any]:
             "ListenAddress": plan.ports.host(f"{name}/listen"),
             "ListenPort": plan.ports.get(f"{name}/listen"),
             "TLS": {"Enabled": True, **pair, "RootCAs": [f"{tls}/ca.crt"], "ClientAuthRequired": False},
-            "Keepalive": {"ServerMinInterval": "60s", "ServerInterval": "7200s", "ServerTimeout": "20s"},
+            "Keepalive": {"ServerMinInterval": "10s", "ServerInterval": "7200s", "ServerTimeout": "20s"},
             "MaxRecvMsgSize": _MESSAGE,
             "MaxSendMsgSize": _MESSAGE,
             "Cluster": {

@@ -212,7 +212,7 @@ class Setup:
 
     def _hand_over(self) -> None:
         """Give what our own and the IPFS containers use to the user they run as."""
-        for name in ("chaincode", "connections", "ipfs", "crypto"):
+        for name in ("chaincode", "connections", "ipfs", "crypto", "drand"):
             for path in [self.plan.directory / name, *(self.plan.directory / name).rglob("*")]:
                 if path.exists():
                     os.chown(path, USER, USER)
