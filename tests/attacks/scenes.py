@@ -1,0 +1,163 @@
+"""Where attacks begin: a round in any phase, calls that must be refused, endorsements kept back.
+
+Scenes take a World and use its verbs, so that the same attack runs on anything with these verbs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from chaincode.records import JobSpec, Phase, Registration
+from chaincode.shim.memory import Endorsement
+from fl_client.contracts import View
+from fl_client.errors import Refused
+from fl_client.ledger.embedded import EmbeddedLedger, EmbeddedNetwork, TransactionRecord
+from fl_client.ledger.embedded.network import Call
+from tests.world import ORGANISATIONS, Work, World
+
+ORDER = (Phase.COMMIT, Phase.CLOSED, Phase.REVEAL, Phase.SEALED, Phase.SETTLED, Phase.AGGREGATE, Phase.FINAL)
+RUNNING = ORDER[:-1]
+
+
+def story(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """An async test as pytest runs it."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
+
+
+async def refused(code: int | Sequence[int], call: Awaitable[object]) -> Refused:
+    """The call must be refused with this code (or one of these)."""
+    with pytest.raises(Refused) as caught:
+        await call
+    codes = (code,) if isinstance(code, int) else tuple(code)
+    assert caught.value.code in codes, caught.value
+    return caught.value
+
+
+@dataclass
+class Scene:
+    """A funded consortium, one job, its members, and what each would report."""
+
+    world: World
+    members: list[EmbeddedLedger]
+    spec: JobSpec
+    job: str = "job"
+    works: dict[str, Work] = field(default_factory=dict)
+
+    def work(self, who: EmbeddedLedger) -> Work:
+        """What the member reports (made once)."""
+        return self.works.setdefault(who.member_id, self.world.work(self.spec))
+
+    async def commit(self, round: int = 1) -> None:
+        """Everybody commits."""
+        for who in self.members:
+            await self.world.commit(who, self.work(who), self.job, round)
+
+    async def reveal(self, round: int = 1, *, but: Sequence[EmbeddedLedger] = ()) -> None:
+        """Everybody reveals, or all but some."""
+        for who in self.members:
+            if who not in but:
+                await self.world.reveal(who, self.work(who), self.job, round)
+
+    async def settle(self, round: int = 1, *, but: Sequence[EmbeddedLedger] = ()) -> None:
+        """With the reports of all who revealed."""
+        absent = {who.member_id for who in but}
+        works = {member: work for member, work in self.works.items() if member not in absent}
+        await self.world.settle(works, self.job, round)
+
+    async def to(self, phase: Phase, round: int = 1, *, but: Sequence[EmbeddedLedger] = ()) -> None:
+        """From wherever the round is to the phase; `but` do not reveal. Everybody acts before a window ends."""
+        world, job = self.world, self.job
+        found = await world.view.round(job, round)
+        if found is None:
+            await world.open(job, round)
+            await self.commit(round)
+        while (now := (await world.state(job, round)).phase) is not phase:
+            await self._step(now, round, but)
+
+    async def _step(self, now: Phase, round: int, but: Sequence[EmbeddedLedger]) -> None:
+        world, job = self.world, self.job
+        match now:
+            case Phase.COMMIT:
+                await world.close(job, round)
+            case Phase.CLOSED:
+                await world.pair(job, round)
+            case Phase.REVEAL:
+                await self.reveal(round, but=but)
+                await world.seal(job, round)
+            case Phase.SEALED:
+                await self.settle(round, but=but)
+            case Phase.SETTLED:
+                await world.begin(job, round)
+            case Phase.AGGREGATE:
+                await self.skip_aggregation(round)
+            case _:
+                raise AssertionError(f"the round has ended in {now}")
+
+    async def skip_aggregation(self, round: int = 1) -> None:
+        """Nobody aggregates: the next attempt, or the previous model."""
+        deadline = (await self.world.state(self.job, round)).deadline
+        self.world.clock.time = max(self.world.clock.time, deadline) + self.world.terms.beacon.period
+        await self.world.admin.submit("Aggregation:finalise", self.job, round, self.world.beacon())
+
+
+async def scene(count: int = 4, *, world: World | None = None, **spec: Any) -> Scene:
+    """A founded consortium with funded members and one job."""
+    world = world or World()
+    await world.found()
+    made = world.spec(**spec)
+    await world.mint(made.pool * 2 + count * made.lock * 4 + 1000)
+    members = await world.members(count, made.lock * 3)
+    return Scene(world, members, await world.create(**spec))
+
+
+def staked_world(deposit: int = 100) -> World:
+    """A consortium in which registration costs a deposit."""
+    return World(registration=Registration(pre_known=False, deposit=deposit))
+
+
+def admit_to_channel(world: World, msp_id: str = "Org4MSP") -> None:
+    """Another organisation joins the channel, not the consortium: call before anything else."""
+    servers = {each: world.server(each) for each in [*ORGANISATIONS, msp_id]}
+    world.network = EmbeddedNetwork(servers, batch=0.0)
+    world.admins = {m: world.ledger(world.identities.issue(m, f"Admin@{m}", "admin")) for m in servers}
+    world.view = View(world.admin)
+
+
+@dataclass(frozen=True)
+class Hoarded:
+    """An endorsed transaction that its client has not sent to the orderer (yet)."""
+
+    network: EmbeddedNetwork
+    call: Call
+    endorsers: Sequence[str]
+    endorsement: Endorsement
+
+    async def send(self) -> TransactionRecord:
+        """Order it now; the record's code says whether it was valid."""
+        _, record = await self.network.order(self.call, self.endorsers, self.endorsement)
+        return record
+
+
+async def hoard(
+    who: EmbeddedLedger, transaction: str, *args: Any, transient: Mapping[str, bytes] | None = None
+) -> Hoarded:
+    """Have a transaction endorsed by a majority and keep it back; raises as ``submit`` does."""
+    call = who._call(transaction, args, transient)
+    answers = await who._agreed(transaction, call, Endorsement.to_bytes)
+    return Hoarded(who._network, call, [each.organisation for each in answers], answers[0].response)
+
+
+async def together(*hoarded: Hoarded) -> list[str]:
+    """Send all in one block; the codes, in order."""
+    return [record.code for record in await asyncio.gather(*(each.send() for each in hoarded))]
