@@ -23,7 +23,7 @@ MemberId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}
 Account = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}(:[0-9a-f]{64})?$(?!\n)")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$(?!\n)")]
 RoundNumber = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
-CreditIds = Annotated[list[str], msgspec.Meta(max_length=500)]
+CreditIds = Annotated[list[Annotated[str, msgspec.Meta(max_length=160)]], msgspec.Meta(max_length=500)]
 
 TREASURY = "treasury"
 RULES_VERSION = 1
@@ -63,28 +63,105 @@ class AdmitOrganisation(Record, frozen=True, kw_only=True, tag="admit-org", tag_
     msp_id: MspId
 
 
-Action = Mint | AdmitOrganisation
+class RemoveOrganisation(Record, frozen=True, kw_only=True, tag="remove-org", tag_field="action"):
+    """Take an organisation's vote, and its members' right to register and to commit. Their money stays theirs."""
+
+    msp_id: MspId
+
+
+class SetRegistration(Record, frozen=True, kw_only=True, tag="set-registration", tag_field="action"):
+    """New terms for those who register from now on."""
+
+    registration: Registration
+
+
+class SetBeacon(Record, frozen=True, kw_only=True, tag="set-beacon", tag_field="action"):
+    """Another chain of beacons for votes and new jobs, with its F and margin where they change too."""
+
+    beacon: BeaconInfo
+    freshness: Seconds | None = None
+    margin: Seconds | None = None
+
+
+class SuspendMember(Record, frozen=True, kw_only=True, tag="suspend-member", tag_field="action"):
+    """Stop a member from committing, spending and leaving; a round it is in goes on as it began."""
+
+    member: MemberId
+
+
+class ReinstateMember(Record, frozen=True, kw_only=True, tag="reinstate-member", tag_field="action"):
+    """End a suspension."""
+
+    member: MemberId
+
+
+class Recover(Record, frozen=True, kw_only=True, tag="recover", tag_field="action"):
+    """Give a member whose key is lost or stolen another acting key (SHA-256 of its SubjectPublicKeyInfo)."""
+
+    member: MemberId
+    key: Hex32
+
+
+class SpendTreasury(Record, frozen=True, kw_only=True, tag="spend-treasury", tag_field="action"):
+    """Pay out of the treasury, from the credits named here; to the treasury itself it merges them."""
+
+    to: Account
+    amount: Positive
+    credits: CreditIds
+
+
+class VoidRound(Record, frozen=True, kw_only=True, tag="void-round", tag_field="action"):
+    """End a stalled round: locks return, and who has revealed shares the round's pool."""
+
+    job: Name
+    round: RoundNumber
+
+
+class AbortJob(Record, frozen=True, kw_only=True, tag="abort-job", tag_field="action"):
+    """End a job, and its running round as `void-round` does; the rest of the escrow returns to the sponsor."""
+
+    job: Name
+
+
+Action = (
+    Mint
+    | AdmitOrganisation
+    | RemoveOrganisation
+    | SetRegistration
+    | SetBeacon
+    | SuspendMember
+    | ReinstateMember
+    | Recover
+    | SpendTreasury
+    | VoidRound
+    | AbortJob
+)
 
 
 class Proposal(Record, frozen=True, kw_only=True):
-    """One governance proposal with its votes; `expires` is beacon time."""
+    """One governance proposal with its votes; `expires` is beacon time.
+
+    `target` is what the action would replace, as it was when proposed: a change of it in between is a conflict.
+    """
 
     action: Action
     proposer: MspId
     approvals: list[str]
     rejections: list[str]
     expires: int
-    status: str = "open"  # open, executed, rejected
+    target: str = ""
+    status: str = "open"  # open, executed, rejected, withdrawn
 
 
 class Member(Record, frozen=True, kw_only=True):
-    """A registered client; `id` is for life, `key` is the acting key's SHA-256."""
+    """A registered client; `id` is for life, `key` is the acting key's SHA-256, changed `rotations` times."""
 
     id: str
     msp_id: str
     key: str
     name: str
     deposit: int
+    rotations: int = 0
     status: str = "active"  # active, suspended, left
 
 
@@ -133,8 +210,11 @@ class JobSpec(Record, frozen=True, kw_only=True):
     missing_seconds: Seconds
     aggregate_seconds: Seconds
     extensions: Annotated[int, msgspec.Meta(ge=0, le=100)] = 1
-    committee: Annotated[int, msgspec.Meta(ge=1, le=101)] = 1
+    aggregation: Literal["majority", "optimistic"] = "majority"
+    committee: Annotated[int, msgspec.Meta(ge=1, le=101)] = 1  # k; with 1 the drawn member decides alone
     attempts: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2
+    challenge_rounds: Annotated[int, msgspec.Meta(ge=0, le=10**6)] = 0  # beacon rounds; optimistic only
+    light_check: bool = False
     strategy: str = "fedavg"
 
     @property
@@ -143,9 +223,21 @@ class JobSpec(Record, frozen=True, kw_only=True):
         return self.round_pool * self.rounds
 
     @property
+    def grace(self) -> int:
+        """V: seconds past its phase's deadline from which a vote may end a round, the length of a whole round."""
+        return self.commit_seconds + self.reveal_seconds + self.missing_seconds + self.aggregate_seconds
+
+    @property
     def lock(self) -> int:
         """What a commit locks."""
         return self.stake + self.bond
+
+    def aggregation_seconds(self, period: int) -> int:
+        """How long one attempt's windows last in all, with beacons every `period` seconds."""
+        if self.committee == 1:
+            return self.aggregate_seconds
+        posted = self.aggregate_seconds + self.challenge_rounds * period
+        return 3 * self.aggregate_seconds + (posted if self.aggregation == "optimistic" else 0)
 
 
 class Job(Record, frozen=True, kw_only=True):
@@ -177,6 +269,33 @@ class Phase(StrEnum):
         return self in (Phase.FINAL, Phase.VOID)
 
 
+class Stage(StrEnum):
+    """Where an attempt to aggregate is, inside Phase.AGGREGATE (docs/aggregation.md)."""
+
+    SOLE = "sole"  # a committee of one: verdicts and model come in one transaction
+    VOTE = "vote"  # which updates are valid
+    POST = "post"  # optimistic: waiting for the first of the committee
+    CHALLENGE = "challenge"  # optimistic: posted, and final unless challenged
+    COMMIT = "commit"  # digests of the committee's answers
+    REVEAL = "reveal"  # the answers
+
+
+class Reason(StrEnum):
+    """Why a member of the committee refuses an update."""
+
+    MISSING = "missing"  # it cannot be fetched
+    MALFORMED = "malformed"  # not safetensors, not float32, not the model's number of tensors
+    WRONG_SHAPE = "wrong-shape"
+    NOT_FINITE = "not-finite"
+    OVERSIZED = "oversized"  # more bytes than the model
+    OVERFLOW = "overflow"  # the model plus the update exceeds float32
+    NORM = "norm"  # light check: zero, or outside [1/4, 4] x the median of the others
+    COSINE = "cosine"  # light check: too close to the member's own previous update, or too far from it
+
+
+AggregationOutcome = Literal["", "sole", "majority", "optimistic", "kept"]
+
+
 class RoundState(Record, frozen=True, kw_only=True):
     """The state key of a round. `deadline` belongs to the window that is open, `model` is the round's start."""
 
@@ -194,14 +313,26 @@ class RoundState(Record, frozen=True, kw_only=True):
     sampling_randomness: str = ""
     set_aside: list[str] = []
     attempt: int = 0
-    aggregator: str = ""
-    absent: list[str] = []  # drawn aggregators who missed their deadline
+    stage: Stage | None = None  # within phase AGGREGATE
+    committee: list[str] = []  # of this attempt, in drawn order
+    forfeited: list[str] = []  # who has lost its bond by missing a deadline; not drawn again
+    passed_over: list[str] = []  # missed a vote that failed: not drawn again, at no cost
     valid: list[str] = []  # whose updates the result combines
+    post: str = ""  # optimistic: CID of the model the first of the committee posted
+    challenger: str = ""
     result: str = ""  # CID of the model the round ends with
+    aggregation_outcome: AggregationOutcome = (
+        ""  # who decided the result; "kept": nobody, the previous model stays
+    )
+
+    @property
+    def aggregator(self) -> str:
+        """The first of the committee: it decides alone, or posts where the job is optimistic."""
+        return self.committee[0] if self.committee else ""
 
 
 class Lock(Record, frozen=True, kw_only=True):
-    """A commit: what it promises, and the money behind it."""
+    """A commit: what it promises, and the money behind it. Once settled, `stake` is what a challenge puts up."""
 
     digest: str
     stake: int
@@ -214,6 +345,20 @@ class Reveal(Record, frozen=True, kw_only=True):
     report: str
     update: str
     salt: str
+
+
+class Ballot(Record, frozen=True, kw_only=True):
+    """A committee member's verdict: every update is valid but these."""
+
+    refused: dict[str, Reason]
+
+
+class Progress(Record, frozen=True, kw_only=True):
+    """What an attempt's committee has done so far."""
+
+    ballots: dict[str, Ballot]
+    committed: dict[str, str]  # member -> digest
+    answers: dict[str, str]  # member -> CID
 
 
 class Outcome(Record, frozen=True, kw_only=True):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from chaincode.beacon import Beacon, BeaconInfo
+from chaincode.contracts import hardship as hardship  # registers its actions
 from chaincode.contracts import keys, state, time
+from chaincode.contracts.actions import Ready, Vote, prepare
 from chaincode.contracts.settings import EndorserClock, Settings
-from chaincode.contracts.token import LIMIT, Postings, known_account
+from chaincode.encoding import canonical
 from chaincode.records import (
     TREASURY,
     Action,
-    AdmitOrganisation,
     Consortium,
-    Mint,
     MspId,
     Name,
     Proposal,
@@ -21,9 +21,10 @@ from chaincode.records import (
     Seconds,
 )
 from chaincode.shim import Contract, Stub, query, transaction
-from chaincode.shim.errors import Conflict, Forbidden, Unprocessable
+from chaincode.shim.errors import Conflict, Forbidden, NotFound, Unprocessable
 
 PROPOSAL_SECONDS = 7 * 24 * 3600
+replace = msgspec.structs.replace
 
 
 class Governance(Contract):
@@ -54,6 +55,8 @@ class Governance(Contract):
             )
         if founder not in organisations:
             raise Forbidden("only a founding organisation's admin may found", msp_id=founder)
+        if len(set(organisations)) != len(organisations) or TREASURY in organisations:
+            raise Unprocessable("organisations: each once, and none named as the treasury")
         record = Consortium(
             organisations=organisations,
             beacon=beacon,
@@ -70,33 +73,53 @@ class Governance(Contract):
         if await state.exists(stub, keys.proposal(proposal)):
             raise Conflict(f"proposal {proposal!r} exists already")
         opened = time.fresh(terms.beacon, terms.freshness, self._clock, beacon)
-        await self._check(stub, terms, action)
+        vote = Vote(stub, terms, self._clock, beacon)
         record = Proposal(
             action=action,
             proposer=msp_id,
             approvals=[msp_id],
             rejections=[],
             expires=opened + PROPOSAL_SECONDS,
+            target=(await prepare(vote, action)).target,
         )
-        return await self._decide(stub, proposal, record, terms)
+        return await self._decide(vote, proposal, record)
 
     @transaction
-    async def approve(self, stub: Stub, proposal: Name) -> Proposal:
-        """Vote for; the vote that makes more than half executes the action."""
+    async def approve(self, stub: Stub, proposal: Name, beacon: Beacon | None = None) -> Proposal:
+        """Vote for; the vote that makes more than half executes the action, or is refused as it would be.
+
+        `beacon` (fresh) is needed where the action asks what time it is: `void-round` and `abort-job`. Who has
+        approved already may approve again once organisations that left make the approvals more than half.
+        """
         terms, msp_id = await self._voter(stub)
-        record = await self._votable(stub, proposal, msp_id)
-        approvals = sorted([*record.approvals, msp_id])
-        return await self._decide(stub, proposal, msgspec.structs.replace(record, approvals=approvals), terms)
+        record = await self._votable(stub, proposal)
+        approved = replace(record, approvals=sorted({*record.approvals, msp_id}))
+        again = msp_id in record.approvals and not _carried(terms, approved)
+        if again or msp_id in record.rejections:
+            raise Conflict(f"{msp_id} has voted on {proposal!r} already")
+        return await self._decide(Vote(stub, terms, self._clock, beacon), proposal, approved)
 
     @transaction
     async def reject(self, stub: Stub, proposal: Name) -> Proposal:
-        """Vote against."""
+        """Vote against; half of the votes against end the proposal."""
         terms, msp_id = await self._voter(stub)
-        record = await self._votable(stub, proposal, msp_id)
-        rejections = sorted([*record.rejections, msp_id])
-        return await self._decide(
-            stub, proposal, msgspec.structs.replace(record, rejections=rejections), terms
-        )
+        record = await self._votable(stub, proposal)
+        if msp_id in record.approvals or msp_id in record.rejections:
+            raise Conflict(f"{msp_id} has voted on {proposal!r} already")
+        rejected = replace(record, rejections=sorted([*record.rejections, msp_id]))
+        electorate = set(terms.organisations)
+        if 2 * len(electorate.intersection(rejected.rejections)) >= len(electorate):
+            rejected = replace(rejected, status="rejected")
+        return await self._write(stub, proposal, rejected)
+
+    @transaction
+    async def withdraw(self, stub: Stub, proposal: Name) -> Proposal:
+        """The organisation that proposed it takes it back."""
+        _, msp_id = await self._voter(stub)
+        record = await self._votable(stub, proposal)
+        if msp_id != record.proposer:
+            raise Forbidden("only the organisation that proposed may withdraw", proposer=record.proposer)
+        return await self._write(stub, proposal, replace(record, status="withdrawn"))
 
     @query(name="list")
     async def proposals(self, stub: Stub) -> dict[str, Proposal]:
@@ -109,52 +132,42 @@ class Governance(Contract):
         return await state.consortium(stub)
 
     async def _voter(self, stub: Stub) -> tuple[Consortium, str]:
-        terms = await state.consortium(stub)
         msp_id = state.admin_of(stub)
-        if msp_id not in terms.organisations:
-            raise Forbidden("not an organisation of the consortium", msp_id=msp_id)
-        return terms, msp_id
+        return await state.admitted(stub, msp_id), msp_id
 
-    async def _votable(self, stub: Stub, name: str, msp_id: str) -> Proposal:
+    async def _votable(self, stub: Stub, name: str) -> Proposal:
         record = await state.read(stub, keys.proposal(name), Proposal, f"proposal {name!r}")
         if record.status != "open":
             raise Conflict(f"proposal {name!r} is {record.status}", status=record.status)
-        if msp_id in record.approvals or msp_id in record.rejections:
-            raise Conflict(f"{msp_id} has voted on {name!r} already")
         time.not_past(record.expires, self._clock, f"proposal {name!r}")
         return record
 
-    async def _decide(self, stub: Stub, name: str, record: Proposal, terms: Consortium) -> Proposal:
-        """The electorate is who is admitted now; a departed organisation's vote no longer counts."""
-        electorate = set(terms.organisations)
-        if 2 * len(electorate.intersection(record.approvals)) > len(electorate):
-            await self._execute(stub, record.action, terms)
-            record = msgspec.structs.replace(record, status="executed")
-        elif 2 * len(electorate.intersection(record.rejections)) >= len(electorate):
-            record = msgspec.structs.replace(record, status="rejected")
+    async def _decide(self, vote: Vote, name: str, record: Proposal) -> Proposal:
+        """Execute what more than half approve; what changed under the proposal is a conflict, and no vote counts."""
+        if _carried(vote.terms, record):
+            ready = await _prepared(vote, name, record)
+            if ready.target != record.target:
+                raise Conflict(f"what proposal {name!r} would replace has changed since it was made")
+            await ready.execute()
+            record = replace(record, status="executed")
+        return await self._write(vote.stub, name, record)
+
+    @staticmethod
+    async def _write(stub: Stub, name: str, record: Proposal) -> Proposal:
         await state.write(stub, keys.proposal(name), record)
+        if record.status == "executed":
+            stub.set_event("governance", canonical({"proposal": name, "action": record.action}))
         return record
 
-    async def _check(self, stub: Stub, terms: Consortium, action: Action) -> None:
-        """Refuse at proposal what could never execute."""
-        match action:
-            case Mint():
-                await known_account(stub, action.account)
-            case AdmitOrganisation() if action.msp_id in terms.organisations:
-                raise Conflict(f"{action.msp_id} is admitted already")
-            case AdmitOrganisation() if action.msp_id == TREASURY:
-                raise Unprocessable("the treasury's name cannot be an organisation's")
 
-    async def _execute(self, stub: Stub, action: Action, terms: Consortium) -> None:
-        await self._check(stub, terms, action)
-        match action:
-            case Mint(account=account, amount=amount):
-                supply = await state.number(stub, keys.SUPPLY) + amount
-                if supply >= LIMIT:
-                    raise Unprocessable("the supply would pass 2^63", supply=supply)
-                await state.write(stub, keys.SUPPLY, supply)
-                await Postings(stub).pay(account, amount, "mint", "")
-            case AdmitOrganisation(msp_id=msp_id):
-                organisations = sorted([*terms.organisations, msp_id])
-                record = msgspec.structs.replace(terms, organisations=organisations)
-                await state.write(stub, keys.CONSORTIUM, record)
+async def _prepared(vote: Vote, name: str, record: Proposal) -> Ready:
+    try:
+        return await prepare(vote, record.action)
+    except (NotFound, Unprocessable) as fault:  # it could be executed when it was proposed
+        raise Conflict(f"proposal {name!r} cannot be executed any more: {fault.message}") from fault
+
+
+def _carried(terms: Consortium, record: Proposal) -> bool:
+    """The electorate is who is admitted now; the vote of an organisation that left no longer counts."""
+    electorate = set(terms.organisations)
+    return 2 * len(electorate.intersection(record.approvals)) > len(electorate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chaincode import cid, report
+from chaincode import cid, committees, report
 from chaincode.mechanisms import MECHANISMS
 from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
@@ -15,18 +15,20 @@ MAX_REPORT = 2**20
 MAX_REPORTS = 32 * 2**20
 MAX_SETTLEMENT = 2**33  # multiply-adds: a few seconds of one core
 MAX_SLOTS = 1024
-STRATEGIES = ("fedavg",)
+STRATEGIES = ("fedavg", "two-layer")
 
 
 def check(spec: JobSpec, terms: Consortium) -> None:
-    """Refuse (422) the first fault of a specification, naming the field and what it must be."""
-    for field, fault in faults(spec, terms):
-        raise Unprocessable(f"{field}: {fault}", field=field)
+    """Refuse (422) a specification with faults: the first as the message, its field first; all in the details."""
+    found = list(faults(spec, terms))
+    if found:
+        field, fault = found[0]
+        raise Unprocessable(f"{field}: {fault}", field=field, faults=found)
 
 
 def faults(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
     """Every fault as (field, what it must be); sizes first, since money is computed from them."""
-    for group in (_names, _sizes, _participants, _windows, _money):
+    for group in (_names, _sizes, _participants, _committee, _windows, _money):
         found = list(group(spec, terms))
         yield from found
         if found:
@@ -47,8 +49,6 @@ def _names(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
             cid.parse(value)
         except ValueError as fault:
             yield field, f"must be a CID: {fault}"
-    if spec.committee != 1:
-        yield "committee", f"must be 1 under rules version 1, not {spec.committee}"
 
 
 def _sizes(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
@@ -77,6 +77,8 @@ def _participants(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]
         yield "min_participants", "must be at most max_participants"
     if spec.peers > 1 and spec.peers % 2:
         yield "peers", "must be even, 1 or 0 (all others)"
+    if spec.max_members_per_org * len(terms.organisations) < spec.min_participants:
+        yield "max_members_per_org", "leaves fewer places than min_participants"
     if spec.max_members_per_org * len(terms.organisations) > MAX_SLOTS:
         yield "max_members_per_org", f"times the organisations must be at most {MAX_SLOTS}"
     roster = spec.allow_list
@@ -87,8 +89,48 @@ def _participants(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]
     if len(roster) < spec.min_participants:
         yield "allow_list", "must name at least min_participants members"
     for msp_id in sorted({member.partition(":")[0] for member in roster}):
+        if msp_id not in terms.organisations:
+            yield "allow_list", f"names members of {msp_id}, which is not an organisation of the consortium"
         if sum(member.startswith(f"{msp_id}:") for member in roster) > spec.max_members_per_org:
             yield "allow_list", f"names more members of {msp_id} than max_members_per_org"
+
+
+def _committee(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
+    if spec.committee % 2 == 0:
+        yield "committee", "must be odd"
+    if spec.committee > spec.max_participants:
+        yield "committee", "must be at most max_participants"
+    if spec.aggregation != "optimistic":
+        return
+    if spec.committee < 3:
+        yield (
+            "committee",
+            "must be at least 3 where aggregation is optimistic: somebody must judge a challenge",
+        )
+    if spec.bond == 0:
+        yield "bond", "must be positive where aggregation is optimistic"
+    if spec.challenge_rounds <= 2 * spec.gap:
+        yield "challenge_rounds", f"must be over {2 * spec.gap} beacon rounds: twice the gap"
+
+
+def warnings(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    """What a job may do but should know, as (field, text): shown before it is created, never a refusal."""
+    members = spec.max_participants
+    size = min(spec.committee, members)
+    dishonest = int(members * committees.ASSUMED_SHARE)
+    risk = float(committees.capture(members, dishonest, size))
+    safe = committees.safe_size(members)
+    if risk > committees.TOLERATED:
+        remedy = f"{safe} would do" if safe else "no size is safe"
+        yield (
+            "committee",
+            f"of {size}: if {dishonest} of {members} members are dishonest, they decide a round's model alone "
+            f"with probability {risk:.3f}; {remedy} for at most {float(committees.TOLERATED)}",
+        )
+    if spec.bond == 0:
+        yield "bond", "is 0: a committee member loses nothing by lying or staying away"
+    if spec.committee > 1 and spec.min_participants < spec.committee:
+        yield "min_participants", f"is below committee: with fewer than {spec.committee} reveals it shrinks"
 
 
 def _windows(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from chaincode.contracts import job_terms, keys, state
 from chaincode.contracts.token import Postings
 from chaincode.records import Account, CreditIds, Job, JobSpec, Name, RoundState
 from chaincode.shim import Contract, Stub, query, transaction
-from chaincode.shim.errors import Conflict
+from chaincode.shim.errors import Conflict, NotFound
 
 LastRound = Annotated[int, msgspec.Meta(ge=0, le=100_000)]  # 0: none was opened
 
@@ -55,6 +55,20 @@ class Jobs(Contract):
         return await state.job(stub, job)
 
     @query
+    async def round(self, stub: Stub, job: Name) -> RoundState:
+        """The round that was opened last; 404 before the first."""
+        current = await last_round(stub, await state.job(stub, job))
+        if current is None:
+            raise NotFound(f"no round of job {job!r} is open yet")
+        return current
+
+    @query
+    async def cancelled(self, stub: Stub, job: Name) -> bool:
+        """Whether no further round can be opened because somebody ended the job."""
+        await state.job(stub, job)
+        return await state.exists(stub, keys.cancelled(job))
+
+    @query
     async def escrow(self, stub: Stub, job: Name) -> int:
         """What is left of the pool."""
         await state.job(stub, job)
@@ -66,6 +80,18 @@ class Jobs(Contract):
         return [key.removeprefix("job/") async for key, _ in stub.prefix("job/")]
 
 
+async def last_round(stub: Stub, job: Job) -> RoundState | None:
+    """The newest round, found by halving: rounds are opened one after the other, so at most 17 reads."""
+    opened, absent = 0, job.spec.rounds + 1
+    while absent - opened > 1:
+        middle = (opened + absent) // 2
+        if await state.exists(stub, keys.state(job.id, middle)):
+            opened = middle
+        else:
+            absent = middle
+    return await state.round_state(stub, job.id, opened) if opened else None
+
+
 async def return_escrow(stub: Stub, job: Job, postings: Postings, spent: int = 0) -> None:
     """Give the sponsor what is left in the escrow after `spent`, and close it."""
     left = await state.number(stub, keys.escrow(job.id)) - spent
@@ -73,10 +99,12 @@ async def return_escrow(stub: Stub, job: Job, postings: Postings, spent: int = 0
     await stub.delete(keys.escrow(job.id))
 
 
-async def end_round(stub: Stub, job: Job, ended: RoundState, postings: Postings, spent: int = 0) -> None:
+async def end_round(
+    stub: Stub, job: Job, ended: RoundState, postings: Postings, spent: int = 0, *, last: bool = False
+) -> None:
     """A round's last write: its state, and the escrow, back to the sponsor when no round can follow."""
     await state.write(stub, keys.state(job.id, ended.round), ended)
-    if ended.round >= job.spec.rounds or await state.exists(stub, keys.cancelled(job.id)):
+    if last or ended.round >= job.spec.rounds or await state.exists(stub, keys.cancelled(job.id)):
         await return_escrow(stub, job, postings, spent)
     elif spent:
         await draw_escrow(stub, job, spent)

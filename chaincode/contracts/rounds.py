@@ -14,6 +14,7 @@ import msgspec
 from chaincode import cid, commitment, draw, report
 from chaincode.beacon import Beacon
 from chaincode.contracts import keys, state, time
+from chaincode.contracts.job_terms import MAX_SLOTS
 from chaincode.contracts.jobs import end_round
 from chaincode.contracts.settings import EndorserClock
 from chaincode.contracts.token import Postings
@@ -73,12 +74,13 @@ class Rounds(Contract):
     ) -> None:
         """Step 3, a registered client on the roster: the digest of its report, with stake and bond locked."""
         member = await state.caller(stub)
+        terms = await state.admitted(stub, member.msp_id)
         record, current = await self._in(stub, job, round, Phase.COMMIT)
         time.not_past(current.deadline, self._clock, "the commit window")
         self._check_eligible(stub, record, current, member)
         if await state.exists(stub, keys.lock(job, round, member.id)):
             raise Conflict("this member has committed already; the first commit stands")
-        await self._take_slot(stub, record, round, member)
+        await self._take_slot(stub, record, round, member, len(terms.organisations))
         spec = record.spec
         postings = Postings(stub, f"{job}/{round}")
         await postings.spend(member.id, credits, spec.lock, "lock", job)
@@ -222,14 +224,18 @@ class Rounds(Contract):
         spec = job.spec
         if spec.allow_list is not None and member.id not in spec.allow_list:
             raise Forbidden("the member is not on the job's allow-list", member=member.id)
-        end = current.deadline + spec.reveal_seconds + spec.missing_seconds + spec.aggregate_seconds
+        aggregation = spec.aggregation_seconds(job.beacon.period)
+        end = current.deadline + spec.reveal_seconds + spec.missing_seconds + aggregation
         if stub.creator.not_after <= end:
             raise Forbidden("the certificate ends before the round does: renew it", needed_until=end)
 
     @staticmethod
-    async def _take_slot(stub: Stub, job: Job, round: int, member: Member) -> None:
-        """One of the organisation's places, from a hashed start on; a race for the same one is a conflict."""
-        places = job.spec.max_members_per_org
+    async def _take_slot(stub: Stub, job: Job, round: int, member: Member, organisations: int) -> None:
+        """One of the organisation's places, from a hashed start on; a race for the same one is a conflict.
+
+        Organisations admitted since the job began must not make a round larger than a transaction can read.
+        """
+        places = min(job.spec.max_members_per_org, MAX_SLOTS // organisations)
         start = int.from_bytes(hashlib.sha256(member.id.encode()).digest()[:8], "big")
         for step in range(places):
             key = keys.slot(job.id, round, member.msp_id, (start + step) % places)

@@ -9,7 +9,7 @@ import msgspec
 
 from chaincode.contracts import keys
 from chaincode.encoding import canonical
-from chaincode.records import Consortium, Job, Member, Record, RoundState
+from chaincode.records import TREASURY, Consortium, Job, Member, Record, RoundState
 from chaincode.shim import Stub
 from chaincode.shim.errors import Conflict, Forbidden, NotFound
 
@@ -81,7 +81,10 @@ async def acting(stub: Stub) -> Member:
     member_id = await stub.get(keys.acting_key(who.msp_id, who.key_sha256))
     if member_id is None:
         raise Forbidden("the caller's key is not registered: call Registry:register first", msp_id=who.msp_id)
-    return await read(stub, keys.member(msgspec.json.decode(member_id, type=str)), Member, "such member")
+    member = await read(stub, keys.member(msgspec.json.decode(member_id, type=str)), Member, "such member")
+    if member.key != who.key_sha256:
+        raise Forbidden("the member has another key now", member=member.id)
+    return member
 
 
 async def caller(stub: Stub) -> Member:
@@ -92,6 +95,14 @@ async def caller(stub: Stub) -> Member:
     return member
 
 
+async def admitted(stub: Stub, msp_id: str) -> Consortium:
+    """The consortium, of which that must be an organisation now."""
+    terms = await consortium(stub)
+    if msp_id not in terms.organisations:
+        raise Forbidden("not an organisation of the consortium", msp_id=msp_id)
+    return terms
+
+
 def admin_of(stub: Stub) -> str:
     """The organisation whose NodeOU admin signed the proposal."""
     if "admin" not in stub.creator.roles:
@@ -100,13 +111,21 @@ def admin_of(stub: Stub) -> str:
 
 
 async def authorise(stub: Stub, account: str) -> None:
-    """The caller may spend from `account`: its member, or the admin of the organisation it names."""
+    """The caller may spend from `account`: its member, or the admin of the organisation it names.
+
+    Leaving, or the organisation's removal, takes nobody's money. Before it registers, a key spends what lies
+    in the account it is going to have. The treasury pays by vote alone.
+    """
+    if account == TREASURY:
+        raise Forbidden("the treasury pays by vote: propose spend-treasury", account=account)
     if ":" not in account:
         if admin_of(stub) != account:
             raise Forbidden("an organisation's account is its own admin's", account=account)
         return
-    member = await acting(stub)
-    if member.id != account:
+    who = stub.creator
+    member = await find(stub, keys.member(account), Member)
+    owner = f"{member.msp_id}:{member.key}" if member else account
+    if owner != f"{who.msp_id}:{who.key_sha256}":
         raise Forbidden("a member's account is its own", account=account)
-    if member.status == "suspended":  # who has left still owns what it has
+    if member and member.status == "suspended":
         raise Forbidden("the member is suspended", member=member.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -21,10 +21,13 @@ from chaincode.records import (
 )
 from chaincode.shim import Contract, Stub, query, transaction
 from chaincode.shim.errors import Conflict, Invalid, Unprocessable
+from chaincode.shim.keys import prefix_range
 
-PAGE = 500
+CREDITS_PAGE, STATEMENT_PAGE = 500, 100
 LIMIT = 2**63
-Memo = Annotated[str, msgspec.Meta(max_length=128)]
+Memo = Annotated[str, msgspec.Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)")]
+LineId = Annotated[str, msgspec.Meta(pattern=r"^([0-9A-Za-z]{1,128}/[0-9]{1,9})?$(?!\n)")]
+R = TypeVar("R", bound=Record)
 
 
 class Postings:
@@ -50,13 +53,29 @@ class Postings:
 
         Refuses (nothing written) unknown or spent credits (409), repeated ones (400), too little (422).
         """
+        have = await self.covered(account, credits, amount)
+        await self.consume(account, credits, have, amount, kind, other)
+
+    async def covered(self, account: str, credits: list[str], amount: int) -> int:
+        """What the named credits come to; refused as `spend` says. Reads alone."""
         if len(set(credits)) != len(credits):
-            raise Invalid("a credit is named twice")
+            raise Invalid("credits: a credit is named twice")
+        found = await self._stub.get_many([_named(account, name) for name in credits])
         have = 0
-        for name in credits:
-            have += (await self._consume(account, name)).amount
+        for name, raw in zip(credits, found, strict=True):
+            if raw is None:
+                raise Conflict("no such credit, or it is spent", credit=name)
+            have += msgspec.json.decode(raw, type=Credit).amount
         if have < amount:
-            raise Unprocessable("the credits do not cover the amount", have=have, need=amount)
+            raise Unprocessable("credits: they do not cover the amount", have=have, need=amount)
+        return have
+
+    async def consume(
+        self, account: str, credits: list[str], have: int, amount: int, kind: str, other: str
+    ) -> None:
+        """Delete credits that are `covered` by `have`, and write the change. Writes alone."""
+        for name in credits:
+            await self._stub.delete(_named(account, name))
         n = self._number()
         if have > amount:
             change = Credit(amount=have - amount)
@@ -64,25 +83,22 @@ class Postings:
         if amount:
             await self._note(account, n, -amount, kind, other)
 
-    async def _consume(self, account: str, name: str) -> Credit:
-        tx_id, _, n = name.partition("/")
-        if not (tx_id.isalnum() and tx_id.isascii() and n.isdecimal() and n.isascii()):
-            raise Invalid(f"{name[:80]!r} is not a credit: expected TRANSACTION/NUMBER")
-        key = keys.credit(account, tx_id, n)
-        credit = await state.find(self._stub, key, Credit)
-        if credit is None:
-            raise Conflict("no such credit, or it is spent", credit=name)
-        await self._stub.delete(key)
-        return credit
-
     async def _note(self, account: str, n: int, amount: int, kind: str, other: str) -> None:
         line = Entry(amount=amount, kind=kind, other=other, memo=self._memo)
         await state.write(self._stub, keys.entry(account, self._stub.tx_id, n), line)
 
 
+def _named(account: str, name: str) -> str:
+    tx_id, _, n = name.partition("/")
+    if not (tx_id.isalnum() and tx_id.isascii() and n.isdecimal() and n.isascii()):
+        raise Invalid(f"credits: {name[:80]!r} is not one: expected TRANSACTION/NUMBER")
+    return keys.credit(account, tx_id, n)
+
+
 async def known_account(stub: Stub, account: str) -> str:
     """The account, if it can ever be somebody's: the treasury, an organisation or a member of one."""
-    if account != TREASURY and account.partition(":")[0] not in (await state.consortium(stub)).organisations:
+    terms = await state.consortium(stub)
+    if account != TREASURY and account.partition(":")[0] not in terms.organisations:
         raise Unprocessable("no organisation of the consortium has such an account", account=account)
     return account
 
@@ -92,6 +108,20 @@ class CreditLine(msgspec.Struct, frozen=True):
 
     id: str
     amount: int
+
+
+class StatementLine(msgspec.Struct, frozen=True):
+    """Who paid what (`amount` is signed, `other` the counterparty), why (`kind`, `memo`), and when.
+
+    `time` is unix seconds as the paying client claimed; the order of blocks is what is certain.
+    """
+
+    id: str
+    amount: int
+    kind: str
+    other: str
+    memo: str
+    time: int
 
 
 class Token(Contract):
@@ -109,14 +139,10 @@ class Token(Contract):
         await postings.pay(to, amount, "transfer", account)
 
     @query
-    async def credits(self, stub: Stub, account: Account) -> list[CreditLine]:
-        """The account's first 500 credits; enough to pay with or to merge."""
-        lines: list[CreditLine] = []
-        async for name, credit in state.each(stub, keys.credit(account), Credit):
-            lines.append(CreditLine(name, credit.amount))
-            if len(lines) == PAGE:
-                break
-        return lines
+    async def credits(self, stub: Stub, account: Account, after: LineId = "") -> list[CreditLine]:
+        """The account's credits behind `after`, 500 at a time, by id."""
+        found = await _page(stub, keys.credit(account), after, Credit, CREDITS_PAGE)
+        return [CreditLine(name, credit.amount) for name, credit in found]
 
     @query
     async def balance(self, stub: Stub, account: Account) -> int:
@@ -124,15 +150,20 @@ class Token(Contract):
         return await _total(stub, keys.credit(account), Credit, "amount")
 
     @query
-    async def statement(self, stub: Stub, account: Account, after: str = "") -> list[tuple[str, Entry]]:
-        """A page of the account's entries (TRANSACTION/NUMBER, entry), those behind `after`."""
-        lines: list[tuple[str, Entry]] = []
-        async for name, entry in state.each(stub, keys.entry(account), Entry):
-            if name > after:
-                lines.append((name, entry))
-            if len(lines) == PAGE:
-                break
-        return lines
+    async def statement(self, stub: Stub, account: Account, after: LineId = "") -> list[StatementLine]:
+        """The account's statement behind the line `after`, 100 lines at a time, by transaction id."""
+        found = await _page(stub, keys.entry(account), after, Entry, STATEMENT_PAGE)
+        return [
+            StatementLine(
+                name, line.amount, line.kind, line.other, line.memo, await _claimed(stub, account, name)
+            )
+            for name, line in found
+        ]
+
+    @query
+    async def supply(self, stub: Stub) -> int:
+        """What has been minted."""
+        return await state.number(stub, keys.SUPPLY)
 
     @query
     async def holdings(self, stub: Stub) -> Holdings:
@@ -144,6 +175,24 @@ class Token(Contract):
             locks=await _total(stub, "lock/", Lock, "stake") + await _total(stub, "lock/", Lock, "bond"),
             escrows=sum([msgspec.json.decode(raw, type=int) async for _, raw in stub.prefix("escrow/")]),
         )
+
+
+async def _page(stub: Stub, prefix: str, after: str, kind: type[R], size: int) -> list[tuple[str, R]]:
+    """At most `size` records under a prefix, from behind `after` on."""
+    first, last = prefix_range(prefix)
+    found: list[tuple[str, R]] = []
+    async for key, raw in stub.range(first + after, last):
+        if key != prefix + after:
+            found.append((key[len(prefix) :], msgspec.json.decode(raw, type=kind)))
+        if len(found) == size:
+            break
+    return found
+
+
+async def _claimed(stub: Stub, account: str, name: str) -> int:
+    async for written in stub.history(keys.entry(account) + name):
+        return written.timestamp
+    return 0
 
 
 async def _total(stub: Stub, prefix: str, kind: type[Record], field: str) -> int:
