@@ -8,6 +8,7 @@ import random
 import socket
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -27,7 +28,6 @@ class Ports:
     def __init__(self, taken: Mapping[str, int] | None = None) -> None:
         self._ports: dict[str, int] = dict(taken or {})
         self._fresh: Iterator[int] = iter(())
-        self._claims: list[int] = []  # lock files held while this process lives
         self._lock = threading.Lock()
 
     def get(self, name: str) -> int:
@@ -64,7 +64,7 @@ class Ports:
             if is_free(port):
                 return port
         base, claim = _claim_block()
-        self._claims.append(claim)
+        weakref.finalize(self, os.close, claim)  # by then the network listens on its ports, or is gone
         self._fresh = iter(range(base, base + BLOCK))
         return self._next()
 
@@ -88,7 +88,7 @@ def _claim_block() -> tuple[int, int]:
         claim = _try_lock(base)
         if claim is None:
             continue
-        if sum(is_free(port) for port in range(base, base + BLOCK)) > BLOCK // 2:
+        if all(is_free(port) for port in range(base, base + BLOCK)):
             return base, claim
         os.close(claim)
     raise PortTaken("no block of free ports is left on this machine", "Take down networks you do not need")
@@ -104,7 +104,7 @@ def _bases() -> range:
 
 
 def _try_lock(base: int) -> int | None:
-    """A lock on the block, released when this process ends; None when another has it."""
+    """A lock on the block, a descriptor to be closed; None when another has it."""
     directory = Path(tempfile.gettempdir()) / f"candor-ports-{os.getuid()}"
     directory.mkdir(mode=0o700, exist_ok=True)
     descriptor = os.open(directory / str(base), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -39,6 +39,11 @@ def test_two_networks_that_start_at_once_share_no_port() -> None:
     assert taken.isdisjoint({other.get(name) for name in names})
 
 
+def test_a_block_is_given_back_when_its_network_has_started() -> None:
+    for _ in range(300):  # more than there are blocks
+        Ports().get("x")
+
+
 def test_ports_keep_out_of_the_range_of_outgoing_connections() -> None:
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     assert low < 24000 or Ports().get("x") < low
