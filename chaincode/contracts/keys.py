@@ -95,3 +95,18 @@ def outcome(name: str, number: int, member_id: str = "") -> str:
 def missing(name: str, number: int, member_id: str, msp_id: str = "") -> str:
     """An organisation's vote that a report has vanished, or the prefix of a report's votes."""
     return _of("missing", _round(name, number), member_id, msp_id)
+
+
+def ballot(name: str, number: int, attempt: int, member_id: str) -> str:
+    """A committee member's verdict on the updates."""
+    return _of("ballot", _round(name, number), str(attempt), member_id)
+
+
+def answer(name: str, number: int, attempt: int, member_id: str) -> str:
+    """The digest of a committee member's aggregate."""
+    return _of("answer", _round(name, number), str(attempt), member_id)
+
+
+def opened(name: str, number: int, attempt: int, member_id: str) -> str:
+    """The aggregate a committee member had committed to."""
+    return _of("opened", _round(name, number), str(attempt), member_id)

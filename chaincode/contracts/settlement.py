@@ -134,7 +134,7 @@ class Settlement(Contract):
             await _pay_member(stub, postings, job, current, member, lock, settled.get(member))
         spent = sum(max(0, each.payment) for each in settled.values())
         if not settled:  # nobody is left to aggregate
-            final = replace(current, phase=Phase.FINAL, result=current.model)
+            final = replace(current, phase=Phase.FINAL, result=current.model, aggregation_outcome="kept")
             await end_round(stub, job, final, postings, spent)
             announce(stub, final)
             return final
