@@ -8,8 +8,11 @@ STAMP := $(VENV)/.locked
 demo: $(STAMP)
 	$(VENV)/bin/candor demo --with-parent $(ARGS)
 
-test: $(STAMP) lint
+test: $(STAMP) lint programs
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+programs: $(STAMP)
+	$(VENV)/bin/candor network programs
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

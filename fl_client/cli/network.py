@@ -78,12 +78,28 @@ def logs(
 
 
 @app.command()
+def programs(
+    topology: Annotated[str, typer.Argument(help="A topology file, or a profile's name.")] = "three-orgs",
+) -> None:
+    """Find the programs a network needs, or build them; and say where they are."""
+    from network.binaries import Binaries, needed
+    from network.progress import console
+    from network.topology import load
+
+    names = needed(load(topology))
+    with console() as progress:
+        found = Binaries(progress=progress)
+        found.prepare(names)
+    for name in names:
+        print(f"{name}: {found.path(name)}")
+
+
+@app.command()
 def compose(
     topology: Annotated[str, typer.Argument(help="A topology file, or a profile's name.")] = "three-orgs",
 ) -> None:
     """Print the same network as a docker-compose.yaml."""
     from network.compose import render
-
     from network.topology import load
 
     print(render(load(topology)), end="")
