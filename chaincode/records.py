@@ -23,7 +23,9 @@ MemberId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}
 Account = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}(:[0-9a-f]{64})?$(?!\n)")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$(?!\n)")]
 RoundNumber = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
-CreditIds = Annotated[list[Annotated[str, msgspec.Meta(max_length=160)]], msgspec.Meta(max_length=500)]
+SPENDABLE = 500  # credits in one spend, and in one page of them
+STATEMENT_PAGE = 100  # lines in one page
+CreditIds = Annotated[list[Annotated[str, msgspec.Meta(max_length=160)]], msgspec.Meta(max_length=SPENDABLE)]
 
 TREASURY = "treasury"
 RULES_VERSION = 1
@@ -329,6 +331,11 @@ class RoundState(Record, frozen=True, kw_only=True):
     def aggregator(self) -> str:
         """The first of the committee: it decides alone, or posts where the job is optimistic."""
         return self.committee[0] if self.committee else ""
+
+    @property
+    def voters(self) -> list[str]:
+        """Who votes and answers: the committee, but for one whose challenged post stands for its answer."""
+        return [m for m in self.committee if not (self.challenger and m == self.aggregator)]
 
 
 class Lock(Record, frozen=True, kw_only=True):

@@ -6,16 +6,45 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from chaincode.records import Consortium, Holdings, Job, Member, Outcome, Reveal, RoundState
-from fl_client.errors import BadInput, Refused
+from chaincode.records import (
+    SPENDABLE,
+    STATEMENT_PAGE,
+    Consortium,
+    Holdings,
+    Job,
+    Member,
+    Outcome,
+    Progress,
+    Proposal,
+    Reveal,
+    RoundState,
+)
+from fl_client import wallet
+from fl_client.errors import Refused
 from fl_client.ledger.base import Ledger
 
 T = TypeVar("T")
 
 
-class _Credit(msgspec.Struct, frozen=True):
+class CreditLine(msgspec.Struct, frozen=True):
+    """A credit that can be spent."""
+
     id: str
     amount: int
+
+
+class StatementLine(msgspec.Struct, frozen=True):
+    """Who paid what (`amount` is signed), why and when (unix seconds, as the paying client claimed)."""
+
+    id: str
+    amount: int
+    kind: str
+    other: str
+    memo: str
+    time: int
+
+
+L = TypeVar("L", CreditLine, StatementLine)
 
 
 class View:
@@ -65,6 +94,10 @@ class View:
         """A settled round's scores and payments."""
         return await self._get(dict[str, Outcome], "Settlement:outcomes", job, round)
 
+    async def progress(self, job: str, round: int, attempt: int) -> Progress:
+        """What the committee of an attempt to aggregate has done."""
+        return await self._get(Progress, "Aggregation:progress", job, round, attempt)
+
     async def balance(self, account: str) -> int:
         """What the account can spend."""
         return await self._get(int, "Token:balance", account)
@@ -74,19 +107,54 @@ class View:
         return await self._get(Holdings, "Token:holdings")
 
     async def credits(self, account: str, amount: int) -> list[str]:
-        """Credits of the account that cover ``amount``, largest first; BadInput if it has too little."""
-        if amount == 0:
-            return []
-        lines = await self._get(list[_Credit], "Token:credits", account)
-        chosen, have = [], 0
-        for line in sorted(lines, key=lambda line: (-line.amount, line.id)):
-            if have >= amount:
-                break
-            chosen.append(line.id)
-            have += line.amount
-        if have < amount:
-            raise BadInput(f"{account} has {have} and needs {amount}", "Transfer tokens to it first")
-        return chosen
+        """Credits that cover `amount`, ready to be spent; merges small ones first where it takes too many.
+
+        Raises:
+            BadInput: the account has too little.
+        """
+        return await wallet.cover(self, account, amount) if amount else []
+
+    async def all_credits(self, account: str) -> list[CreditLine]:
+        """Every credit of the account."""
+        return await self._pages(CreditLine, "Token:credits", account, SPENDABLE)
+
+    async def statement(self, account: str) -> list[StatementLine]:
+        """Everything the account was paid and paid, oldest first by the paying clients' clocks."""
+        lines = await self._pages(StatementLine, "Token:statement", account, STATEMENT_PAGE)
+        return sorted(lines, key=lambda line: (line.time, line.id))
+
+    async def proposals(self) -> dict[str, Proposal]:
+        """Every governance proposal by name."""
+        return await self._get(dict[str, Proposal], "Governance:list")
+
+    async def me(self) -> Member | None:
+        """The member this ledger's key acts for, None when there is none; after a rotation its id is of another key."""
+        return await self._find(Member, "Registry:me")
+
+    async def jobs(self) -> list[str]:
+        """The names of all jobs."""
+        return await self._get(list[str], "Jobs:list")
+
+    async def escrow(self, job: str) -> int:
+        """What is left of a job's pool; 0 once the job is over."""
+        return await self._get(int, "Jobs:escrow", job)
+
+    async def cancelled(self, job: str) -> bool:
+        """Whether the job was cancelled or aborted."""
+        return await self._get(bool, "Jobs:cancelled", job)
+
+    async def last_round(self, job: str) -> RoundState | None:
+        """The round that was opened last, None before the first."""
+        return await self._find(RoundState, "Jobs:round", job)
+
+    async def _pages(self, kind: type[L], transaction: str, account: str, size: int) -> list[L]:
+        lines: list[L] = []
+        while True:
+            after = lines[-1].id if lines else ""
+            page: list[L] = await self._get(list[kind], transaction, account, after)  # type: ignore[valid-type]
+            lines.extend(page)
+            if len(page) < size:
+                return lines
 
     async def _get(self, kind: type[T], transaction: str, *args: Any) -> T:
         return msgspec.json.decode(await self.ledger.evaluate(transaction, *args), type=kind)

@@ -61,7 +61,12 @@ class World:
     """Three organisations' contracts on one embedded ledger, with helpers that do what honest parties do."""
 
     def __init__(
-        self, *, freshness: int = 5, margin: int = 1, registration: Registration | None = None, period: int = 3
+        self,
+        *,
+        freshness: int = 5,
+        margin: int = 1,
+        registration: Registration | None = None,
+        period: int = 3,
     ) -> None:
         self.clock = ManualClock(GENESIS + 1000)
         self.signer = DevSigner(b"world", period, GENESIS)
@@ -128,7 +133,19 @@ class World:
     async def pass_vote(self, name: str, action: Any) -> None:
         """Propose by the first organisation, approve by the second: more than half of three."""
         await self.admin.submit("Governance:propose", name, action, self.beacon())
-        await self.admins[ORGANISATIONS[1]].submit("Governance:approve", name)
+        await self.admins[ORGANISATIONS[1]].submit("Governance:approve", name, self.beacon())
+
+    async def propose(self, name: str, action: Any) -> None:
+        """The first organisation's proposal, with its own approval."""
+        await self.admin.submit("Governance:propose", name, action, self.beacon())
+
+    async def propose_as(self, msp_id: str, name: str, action: Any) -> None:
+        """Another organisation's proposal."""
+        await self.admins[msp_id].submit("Governance:propose", name, action, self.beacon())
+
+    async def approve(self, name: str, msp_id: str = ORGANISATIONS[1]) -> None:
+        """An organisation's vote for it, with a fresh beacon."""
+        await self.admins[msp_id].submit("Governance:approve", name, self.beacon())
 
     async def mint(self, amount: int, account: str = ORGANISATIONS[0]) -> None:
         """New tokens by vote."""
@@ -226,7 +243,9 @@ class World:
 
     async def close(self, job: str = "job", round: int = 1) -> None:
         """Let the commit window pass, then close."""
-        self.clock.time = max(self.clock.time, (await self.state(job, round)).deadline) + self.terms.beacon.period
+        self.clock.time = (
+            max(self.clock.time, (await self.state(job, round)).deadline) + self.terms.beacon.period
+        )
         await self.admin.submit("Rounds:close", job, round, self.beacon())
 
     async def pair(self, job: str = "job", round: int = 1) -> None:

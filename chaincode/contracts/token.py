@@ -8,6 +8,8 @@ import msgspec
 
 from chaincode.contracts import keys, state
 from chaincode.records import (
+    SPENDABLE,
+    STATEMENT_PAGE,
     TREASURY,
     Account,
     Credit,
@@ -23,7 +25,6 @@ from chaincode.shim import Contract, Stub, query, transaction
 from chaincode.shim.errors import Conflict, Invalid, Unprocessable
 from chaincode.shim.keys import prefix_range
 
-CREDITS_PAGE, STATEMENT_PAGE = 500, 100
 LIMIT = 2**63
 Memo = Annotated[str, msgspec.Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)")]
 LineId = Annotated[str, msgspec.Meta(pattern=r"^([0-9A-Za-z]{1,128}/[0-9]{1,9})?$(?!\n)")]
@@ -141,7 +142,7 @@ class Token(Contract):
     @query
     async def credits(self, stub: Stub, account: Account, after: LineId = "") -> list[CreditLine]:
         """The account's credits behind `after`, 500 at a time, by id."""
-        found = await _page(stub, keys.credit(account), after, Credit, CREDITS_PAGE)
+        found = await _page(stub, keys.credit(account), after, Credit, SPENDABLE)
         return [CreditLine(name, credit.amount) for name, credit in found]
 
     @query
