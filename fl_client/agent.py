@@ -15,19 +15,32 @@ from collections.abc import Awaitable, Callable
 
 from chaincode.records import Phase, RoundState
 from fl_client import steps
-from fl_client.errors import CandorError, CommitTimeout, Disagreement, ReadConflict, Refused, Unavailable
+from fl_client.committee import Aggregator
+from fl_client.errors import (
+    CandorError,
+    CommitTimeout,
+    Disagreement,
+    NotStored,
+    ReadConflict,
+    Refused,
+    Unavailable,
+)
 from fl_client.steps import Seat
 
 log = logging.getLogger(__name__)
-PASSING = (ReadConflict, CommitTimeout, Disagreement, Unavailable)
+PASSING = (ReadConflict, CommitTimeout, Disagreement, NotStored, Unavailable)
 
 
 class Agent:
     """Runs every round of one job for one client."""
 
-    def __init__(self, seat: Seat, *, look: float = 0.5, stagger: float = 1.5) -> None:
-        """``look``: seconds between two looks when no block comes; ``stagger``: between two agents' pushes."""
+    def __init__(
+        self, seat: Seat, aggregator: Aggregator | None = None, *, look: float = 0.5, stagger: float = 1.5
+    ) -> None:
+        """``aggregator``: how it does step 9 (honestly if None); ``look``: seconds between two looks when no
+        block comes; ``stagger``: between two agents' pushes."""
         self.seat, self._look, self._stagger = seat, look, stagger
+        self._aggregator = aggregator or Aggregator(seat)
         self._seen: dict[str, float] = {}
         self._done: set[str] = set()
 
@@ -41,7 +54,7 @@ class Agent:
         while True:
             state = await self._state(number)
             if state and state.phase.over:
-                await self._quietly(steps.check(self.seat, state))
+                await self._quietly(self._aggregator.check(state))
                 return state
             await self._try(number, state)
             await self.seat.ledger.changed(self._look)
@@ -66,7 +79,7 @@ class Agent:
             log.info("round %d: %s", number, fault)
 
     async def _step(self, number: int, state: RoundState | None) -> None:
-        seat, me = self.seat, self.seat.me
+        seat = self.seat
         if state is None:
             await self._push(number, None, lambda: steps.open(seat, number))
             return
@@ -89,10 +102,8 @@ class Agent:
                 await self._push(number, state, lambda: steps.settle(seat, state))
             case Phase.SETTLED:
                 await self._push(number, state, lambda: steps.begin(seat, state))
-            case Phase.AGGREGATE if state.aggregator == me:
-                await steps.aggregate(seat, state)
-            case Phase.AGGREGATE:
-                await self._push(number, state, lambda: steps.finalise(seat, state))
+            case Phase.AGGREGATE if not await self._aggregator.act(state):
+                await self._push(number, state, lambda: self._aggregator.finalise(state))
 
     async def _still_to(self, state: RoundState, step: str) -> bool:
         """Whether the client's own commit or reveal is due, asked of the chain once it has been done."""
@@ -111,7 +122,8 @@ class Agent:
 
     async def _push(self, number: int, state: RoundState | None, push: Callable[[], Awaitable[None]]) -> None:
         """Push when it is this agent's turn: its place in a hashed order times the stagger."""
-        key = f"{number}/{state.phase if state else 'open'}/{state.deadline if state else 0}"
+        window = (state.phase, state.attempt, state.stage, state.deadline) if state else ("open",)
+        key = f"{number}/{'/'.join(map(str, window))}"
         since = time.monotonic() - self._seen.setdefault(key, time.monotonic())
         if since >= self._place(key) * self._stagger:
             await push()

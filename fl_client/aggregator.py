@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from chaincode import lightcheck
+from chaincode.records import Reason
 from fl_client.strategies import strategy as named_strategy
 from fl_client.training import parameters
+from fl_client.training.parameters import Unusable
 
 
 def aggregate(
@@ -33,27 +36,52 @@ def aggregate(
     return parameters.to_bytes(named_strategy(strategy).aggregate(current, decoded, shares))
 
 
-def valid_updates(model: bytes, updates: Mapping[str, bytes]) -> dict[str, str | None]:
-    """Member (sorted) → None if its update can be aggregated into ``model``, else the reason why not."""
+def verdicts(
+    model: bytes,
+    updates: Mapping[str, bytes],
+    previous: Mapping[str, bytes] | None = None,
+) -> dict[str, Unusable | None]:
+    """Member (sorted) → None if its update can be aggregated into ``model``, else the fault with its reason.
+
+    ``previous``: given where the job asks for the light check: the members' own updates of the round before,
+    as far as they can be had (none in round 1).
+    """
     current = parameters.from_bytes(model)
-    return {member: _fault(updates[member], model, current) for member in sorted(updates)}
+    found: dict[str, Unusable | None] = {}
+    sketches: dict[str, lightcheck.Sketch] = {}
+    for member in sorted(updates):
+        try:
+            decoded = _decode(updates[member], model, current)
+        except Unusable as fault:
+            found[member] = fault
+        else:
+            found[member] = None
+            if previous is not None:
+                sketches[member] = lightcheck.sketch(decoded)
+    if previous is not None:
+        for member, reason in lightcheck.verdicts(sketches, _sketches(previous, current)).items():
+            found[member] = Unusable(reason, f"light check: {reason}") if reason else None
+    return found
 
 
-def _fault(update: bytes, model: bytes, current: Sequence[np.ndarray]) -> str | None:
-    try:
-        _decode(update, model, current)
-    except ValueError as error:
-        return str(error)
-    return None
+def _sketches(updates: Mapping[str, bytes], current: Sequence[np.ndarray]) -> dict[str, lightcheck.Sketch]:
+    """Of those that decode: whoever sent garbage last time has nothing to be compared with."""
+    sketches = {}
+    for member, update in updates.items():
+        try:
+            sketches[member] = lightcheck.sketch(parameters.from_bytes(update, current))
+        except Unusable:
+            continue
+    return sketches
 
 
 def _decode(update: bytes, model: bytes, current: Sequence[np.ndarray]) -> list[np.ndarray]:
     """An update has the model's tensors, so not one byte more; and model + update stays finite in float32
     (then so does every weighted mean of such updates: nobody can stop an aggregation with a huge number)."""
     if len(update) > len(model):
-        raise ValueError(f"oversized: {len(update)} bytes, the model has {len(model)}")
+        raise Unusable(Reason.OVERSIZED, f"oversized: {len(update)} bytes, the model has {len(model)}")
     change = parameters.from_bytes(update, current)
     with np.errstate(over="ignore"):
         if not all(np.isfinite(total).all() for total in parameters.add(current, change)):
-            raise ValueError("overflow: the model plus this update exceeds float32")
+            raise Unusable(Reason.OVERFLOW, "overflow: the model plus this update exceeds float32")
     return change

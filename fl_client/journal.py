@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -21,6 +22,16 @@ class Prepared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     salt: bytes
 
 
+class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a committee member has committed to in one attempt to aggregate. Secret until the reveal."""
+
+    model_cid: str
+    salt: bytes
+
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
 class Journal:
     """One file a round under ``directory`` (mode 700, files 600), written whole or not at all."""
 
@@ -30,9 +41,24 @@ class Journal:
 
     def find(self, job: str, round: int) -> Prepared | None:
         """What was prepared for the round. BadInput: the file is damaged."""
-        path = self._path(job, round)
+        return self._read(self._path(job, round), Prepared)
+
+    def keep(self, job: str, round: int, prepared: Prepared) -> None:
+        """Write it through to the disk; raises BadInput when that fails (a full disk), and nothing is half-written."""
+        self._write(self._path(job, round), prepared)
+
+    def find_answer(self, job: str, round: int, attempt: int) -> Answer | None:
+        """What was answered in the attempt. BadInput: the file is damaged."""
+        return self._read(self._path(job, round, f"-answer-{attempt}"), Answer)
+
+    def keep_answer(self, job: str, round: int, attempt: int, answer: Answer) -> None:
+        """As ``keep``."""
+        self._write(self._path(job, round, f"-answer-{attempt}"), answer)
+
+    @staticmethod
+    def _read(path: Path, kind: type[T]) -> T | None:
         try:
-            return msgspec.msgpack.decode(path.read_bytes(), type=Prepared)
+            return msgspec.msgpack.decode(path.read_bytes(), type=kind)
         except FileNotFoundError:
             return None
         except msgspec.DecodeError as fault:
@@ -41,18 +67,16 @@ class Journal:
                 "Remove it if the round is over; what was committed cannot be revealed without it",
             ) from fault
 
-    def keep(self, job: str, round: int, prepared: Prepared) -> None:
-        """Write it through to the disk; raises BadInput when that fails (a full disk), and nothing is half-written."""
-        path = self._path(job, round)
+    def _write(self, path: Path, record: msgspec.Struct) -> None:
         try:
             handle, name = tempfile.mkstemp(dir=self._directory)
             with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.msgpack.encode(prepared))
+                file.write(msgspec.msgpack.encode(record))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(name, path)
         except OSError as fault:
             raise BadInput(f"cannot write the journal {path}: {fault.strerror}", "Free some space") from fault
 
-    def _path(self, job: str, round: int) -> Path:
-        return self._directory / f"{job}-{round:06d}.journal"
+    def _path(self, job: str, round: int, suffix: str = "") -> Path:
+        return self._directory / f"{job}-{round:06d}{suffix}.journal"

@@ -12,7 +12,7 @@ import msgspec
 
 from chaincode import cid
 from chaincode.records import Job
-from fl_client import steps
+from fl_client import committee, steps
 from fl_client.agent import Agent
 from fl_client.beacon import BeaconSource, open_beacon
 from fl_client.connection import read_connection
@@ -39,6 +39,7 @@ class Share(msgspec.Struct, frozen=True):
     behaviour: str = "honest"
     seed: int = 0
     epochs: int = 5
+    aggregator: str = "honest"  # how it takes part in aggregation
 
 
 def learner(share: Share) -> Learner:
@@ -68,7 +69,7 @@ async def take_part(
     record = await wait_for_job(ledger, job)
     seat = Seat(ledger, store, beacons, Journal(journal), await building, record)
     check_public_set(seat)
-    await Agent(seat, **pace).run()
+    await Agent(seat, committee.named(share.aggregator)(seat), **pace).run()
     log.info("job %s is over", job)
 
 

@@ -4,7 +4,7 @@ Steps of the paper (section IV.A) → here: registration → ``register``; model
 inference on the public test set → ``infer``; hash-commit → ``commit``; the oracle matches clients →
 ``close`` fixes them and ``pair`` brings the beacon; reveal → ``reveal``; MTPP → ``seal`` fixes the
 reports and ``settle`` brings the beacon that draws the tasks; payment → in the same transaction.
-Then ``begin``, ``aggregate`` and ``check``: FedAvg by the drawn aggregator, verified by everyone.
+Then ``begin`` has a committee drawn; what it does is in fl_client/committee.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +19,6 @@ import numpy as np
 from chaincode import cid, commitment, draw, report
 from chaincode.encoding import domain
 from chaincode.records import Job, Phase, Reveal, RoundState
-from fl_client import aggregator
 from fl_client.beacon import BeaconSource
 from fl_client.contracts import View
 from fl_client.errors import BadBeacon, CandorError, Disagreement, Refused
@@ -195,7 +193,7 @@ async def seal(seat: Seat, state: RoundState) -> None:
 async def settle(seat: Seat, state: RoundState) -> None:
     """Step 8: bring the sampling beacon and every revealed report; the contract scores and pays."""
     sampling = await seat.beacons.at(state.sampling_round)
-    reveals = await _counted(seat, state)
+    reveals = await counted(seat, state)
     size = report.size(seat.job.spec.tasks, seat.job.spec.alphabet)
     contents = await _fetch(seat, {member: shown.report for member, shown in reveals.items()}, size)
     if len(contents) < len(reveals):  # until the vote on missing reports, the contract wants every one
@@ -206,49 +204,8 @@ async def settle(seat: Seat, state: RoundState) -> None:
 
 
 async def begin(seat: Seat, state: RoundState) -> None:
-    """Step 9: have the aggregator drawn."""
+    """Step 9: have the committee drawn."""
     await seat.ledger.submit("Aggregation:begin", seat.job.id, state.round, await seat.beacons.latest())
-
-
-async def aggregate(seat: Seat, state: RoundState) -> None:
-    """Step 9, as the drawn aggregator: combine the valid updates and name the result."""
-    updates = await _updates(seat, state)
-    model = await seat.model(state.model)
-    faults = aggregator.valid_updates(model, updates)
-    for member, fault in faults.items():
-        if fault:
-            log.warning("round %d: the update of %s is left out: %s", state.round, member, fault)
-    valid = sorted(member for member, fault in faults.items() if fault is None)
-    result = await seat.store.put(_combine(seat, model, updates, valid))
-    await seat.ledger.submit("Aggregation:reveal", seat.job.id, state.round, result, valid)
-
-
-async def finalise(seat: Seat, state: RoundState) -> None:
-    """Step 9, when the drawn aggregator missed its deadline."""
-    beacon = await seat.beacons.latest()
-    if seat.job.beacon.time(beacon.round) >= state.deadline:
-        await seat.ledger.submit("Aggregation:finalise", seat.job.id, state.round, beacon)
-
-
-async def check(seat: Seat, state: RoundState) -> bool:
-    """Recompute what the aggregator posted; complain in the log when it differs."""
-    if state.result == state.model and not state.valid:
-        return True
-    updates = await _updates(seat, state)
-    honest = cid.file_cid(_combine(seat, await seat.model(state.model), updates, state.valid))
-    if honest != state.result:
-        log.error(
-            "round %d: aggregator %s posted %s, but the updates it names combine to %s",
-            state.round,
-            state.aggregator,
-            state.result,
-            honest,
-        )
-    return honest == state.result
-
-
-def _combine(seat: Seat, model: bytes, updates: dict[str, bytes], valid: Sequence[str]) -> bytes:
-    return aggregator.aggregate(model, {m: updates[m] for m in valid if m in updates}, seat.job.spec.strategy)
 
 
 async def _verify_pairing(seat: Seat, state: RoundState) -> None:
@@ -271,15 +228,10 @@ async def _committed(seat: Seat, state: RoundState) -> list[str]:
     return await seat.view.participants(seat.job.id, state.round)
 
 
-async def _counted(seat: Seat, state: RoundState) -> dict[str, Reveal]:
+async def counted(seat: Seat, state: RoundState) -> dict[str, Reveal]:
+    """Who revealed and was not set aside: whose reports count, and whose updates may."""
     reveals = await seat.view.reveals(seat.job.id, state.round)
     return {member: shown for member, shown in reveals.items() if member not in state.set_aside}
-
-
-async def _updates(seat: Seat, state: RoundState) -> dict[str, bytes]:
-    """The revealed updates that can be fetched; an update that cannot be had is not valid."""
-    names = {member: shown.update for member, shown in (await _counted(seat, state)).items()}
-    return await _fetch(seat, names, seat.job.spec.model_bytes)
 
 
 async def _fetch(seat: Seat, names: dict[str, str], limit: int) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ import ctypes
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -20,6 +20,10 @@ def demo(
     rounds: Annotated[int, typer.Option(min=1, max=100, help="Rounds of the job.")] = 5,
     clients: Annotated[int, typer.Option(min=4, max=30, help="Clients; the last two are not honest.")] = 6,
     seed: Annotated[int, typer.Option(help="Decides the data's split, the model and the training.")] = 1,
+    aggregation: Annotated[
+        Literal["single", "majority", "optimistic"],
+        typer.Option(help="Who aggregates: one drawn client, or a committee of three in either way."),
+    ] = "single",
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
     out: Annotated[Path, typer.Option(help="Where result, table and picture go.")] = Path("out"),
     keep: Annotated[bool, typer.Option(help="Leave the network up.")] = False,
@@ -34,7 +38,7 @@ def demo(
 
     if with_parent:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    scenario = Scenario(clients=clients, rounds=rounds, seed=seed)
+    scenario = Scenario(clients=clients, rounds=rounds, seed=seed, aggregation=aggregation)
     with console() as progress:
         if embedded:
             result = run.embedded(scenario, progress)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
@@ -13,6 +15,9 @@ ALPHABET = 10  # digits
 DECIMALS = 2
 RULE = "correlated-agreement"
 PUBLIC_ITEMS, TASKS, SCORED = 700, 600, 500
+
+
+Aggregation = Literal["single", "majority", "optimistic"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Scenario:
     price: int = 100_00  # 100 tokens for a perfect score
     bond: int = 10_00
     epochs: int = 20  # enough for a client's own data to show in its first report
+    aggregation: Aggregation = "single"
+    aggregators: Mapping[int, str] = field(default_factory=dict)  # place -> one that is not honest
 
     def behaviour(self, client: int) -> str:
         """All are honest but two: one answers at random, one trains on a tenth of its data."""
@@ -43,7 +50,14 @@ class Scenario:
     def share(self, client: int) -> Share:
         """What the client with this place works on."""
         return Share(
-            self.problem, self.settings, client, self.clients, self.behaviour(client), self.seed, self.epochs
+            problem=self.problem,
+            settings=self.settings,
+            client=client,
+            clients=self.clients,
+            behaviour=self.behaviour(client),
+            seed=self.seed,
+            epochs=self.epochs,
+            aggregator=self.aggregators.get(client, "honest"),
         )
 
     @property
@@ -91,4 +105,7 @@ class Scenario:
             reveal_seconds=pace.window,
             missing_seconds=pace.window,
             aggregate_seconds=pace.window,
+            aggregation="optimistic" if self.aggregation == "optimistic" else "majority",
+            committee=1 if self.aggregation == "single" else 3,
+            challenge_rounds=2 * pace.gap + 1 if self.aggregation == "optimistic" else 0,
         )

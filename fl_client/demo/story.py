@@ -25,7 +25,7 @@ PHASES = {
     Phase.CLOSED: "wait for the pairing beacon",
     Phase.REVEAL: "reveal",
     Phase.SEALED: "wait for the sampling beacon, settle",
-    Phase.SETTLED: "draw the aggregator",
+    Phase.SETTLED: "draw the committee",
     Phase.AGGREGATE: "aggregate",
 }
 

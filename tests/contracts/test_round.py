@@ -35,10 +35,10 @@ async def played(world: World, members, spec, *, revealing=None, round: int = 1)
 
 
 async def aggregated(world: World, members, round: int = 1) -> None:
-    """The drawn aggregator reveals a model."""
+    """The drawn aggregator names a model."""
     state = await world.begin(round=round)
     (drawn,) = [who for who in members if who.member_id == state.aggregator]
-    await drawn.submit("Aggregation:reveal", "job", round, NEXT, sorted(who.member_id for who in members))
+    await drawn.submit("Aggregation:aggregate", "job", round, NEXT, {})
 
 
 def test_an_honest_job_pays_everyone_and_returns_what_is_left():

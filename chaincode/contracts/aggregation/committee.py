@@ -83,13 +83,6 @@ async def seated(stub: Stub, current: RoundState) -> Member:
     return member
 
 
-def voters(current: RoundState) -> list[str]:
-    """Who answers: the committee, but for the one whose challenged post stands for its answer."""
-    return [
-        member for member in current.committee if not (current.challenger and member == current.aggregator)
-    ]
-
-
 async def acted(stub: Stub, current: RoundState, key: Key, members: Iterable[str]) -> list[str]:
     """Those of `members` who have written their key of this attempt: point reads."""
     return [

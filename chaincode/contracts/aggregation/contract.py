@@ -17,7 +17,6 @@ from chaincode.contracts.aggregation.committee import (
     next_attempt,
     once,
     seated,
-    voters,
     write,
 )
 from chaincode.contracts.aggregation.ending import end, keep
@@ -181,7 +180,7 @@ class Aggregation(Contract):
 async def _voter(stub: Stub, current: RoundState) -> str:
     """The caller, who must be one of those who answer."""
     member = await seated(stub, current)
-    if member.id not in voters(current):
+    if member.id not in current.voters:
         raise Forbidden("the challenged post is this member's answer")
     return member.id
 

@@ -6,7 +6,7 @@ import msgspec
 
 from chaincode import committees
 from chaincode.contracts import keys, state
-from chaincode.contracts.aggregation.committee import acted, eligible, enter, late, next_attempt, voters
+from chaincode.contracts.aggregation.committee import acted, eligible, enter, late, next_attempt
 from chaincode.contracts.aggregation.ending import end
 from chaincode.records import Ballot, Job, RoundState, Stage
 from chaincode.shim import Stub
@@ -33,8 +33,8 @@ async def count_ballots(stub: Stub, job: Job, current: RoundState, now: int) -> 
 
 async def close_answers(stub: Stub, job: Job, current: RoundState, now: int) -> RoundState:
     """All have committed or the window is over: on to the reveal, unless too few did to decide anything."""
-    committed = await acted(stub, current, keys.answer, voters(current))
-    late(current, now, complete=len(committed) == len(voters(current)))
+    committed = await acted(stub, current, keys.answer, current.voters)
+    late(current, now, complete=len(committed) == len(current.voters))
     present = len(committed) + bool(current.challenger)  # a challenged post is its poster's answer
     if 2 * present <= len(current.committee):
         return await _failed(stub, job, current, committed, now)
@@ -43,8 +43,8 @@ async def close_answers(stub: Stub, job: Job, current: RoundState, now: int) -> 
 
 async def count_answers(stub: Stub, job: Job, current: RoundState, now: int) -> RoundState:
     """All who committed have revealed or the window is over: final if more than half of the committee agree."""
-    committed = await acted(stub, current, keys.answer, voters(current))
-    answers = {member: await _answer(stub, current, member) for member in voters(current)}
+    committed = await acted(stub, current, keys.answer, current.voters)
+    answers = {member: await _answer(stub, current, member) for member in current.voters}
     late(current, now, complete=all(answers[member] for member in committed))
     given = {member: answer for member, answer in answers.items() if answer}
     counted = given | ({current.aggregator: current.post} if current.challenger else {})
@@ -61,7 +61,7 @@ async def _failed(
     stub: Stub, job: Job, current: RoundState, present: list[str] | dict[str, str], now: int
 ) -> RoundState:
     """No majority: who missed the deadline forfeits its bond; who answered differently is not judged."""
-    absent = set(voters(current)).difference(present)
+    absent = set(current.voters).difference(present)
     return await next_attempt(
         stub, job, replace(current, forfeited=sorted({*current.forfeited, *absent})), now
     )
