@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from .transport import Peer
 
 _log = logging.getLogger(__name__)
 _SHORTEST, _LONGEST = 0.2, 2.0  # seconds between attempts
+_AWAY = 10.0  # seconds before the preferred peer is tried again
 
 
 class _Hub(sdk.ChannelEventHub):  # type: ignore[misc]
@@ -38,29 +40,44 @@ class _Hub(sdk.ChannelEventHub):  # type: ignore[misc]
         raise Unavailable("the peer ended the stream")
 
 
-async def follow(
-    peers: Callable[[], Sequence[Peer]], channel: str, user: Any, start: int, *, filtered: bool
-) -> AsyncGenerator[Any, None]:
-    """Blocks from number ``start`` on, for ever; none is left out or comes twice.
+class Follower:
+    """Blocks from peers, one after the other when they fail.
 
-    When the stream breaks it goes on from the next block, on the next peer (of ``peers()``, tried
-    in that order). Yields FilteredBlocks or Blocks.
+    ``peers()`` gives them in order of preference; ``peer`` is where the blocks come from now.
     """
-    following, attempt, pause = start, 0, _SHORTEST
-    while True:
-        order = peers()
-        peer = order[attempt % len(order)]
-        try:
-            async for block in _Hub(peer, channel, user).blocks(following, filtered):
-                number = block.number if filtered else block.header.number
-                if number == following:
+
+    def __init__(self, peers: Callable[[], Sequence[Peer]], channel: str, user: Any) -> None:
+        self.peer: Peer | None = None
+        self._peers, self._channel, self._user = peers, channel, user
+
+    async def blocks(self, start: int, *, filtered: bool) -> AsyncGenerator[Any, None]:
+        """FilteredBlocks or Blocks from number ``start`` on, for ever; none is left out or comes twice."""
+        following, pause, choice = start, _SHORTEST, 0
+        while True:
+            order = self._peers()
+            peer = self.peer = order[choice % len(order)]
+            try:
+                async for block in self._some(peer, following, filtered):
                     yield block
-                    following, pause = number + 1, _SHORTEST
-                elif number > following:
-                    raise Unavailable(f"block {following} is missing")
-        except (grpc.RpcError, Unavailable) as error:
-            reason = getattr(error, "details", lambda: "")() or str(error)
-            _log.info("stream of blocks from %s broke at %d: %s", peer.name, following, reason)
-        attempt += 1
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, _LONGEST)
+                    following, pause = following + 1, _SHORTEST
+                choice = 0
+                continue
+            except (grpc.RpcError, Unavailable) as error:
+                reason = getattr(error, "details", lambda: "")() or str(error)
+                _log.info("stream of blocks from %s broke at %d: %s", peer.name, following, reason)
+            choice += 1
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST)
+
+    async def _some(self, peer: Peer, following: int, filtered: bool) -> AsyncIterator[Any]:
+        """Blocks of one peer, without gaps; for ever from the preferred one, else for a while."""
+        end = time.monotonic() + _AWAY
+        async for block in _Hub(peer, self._channel, self._user).blocks(following, filtered):
+            number = block.number if filtered else block.header.number
+            if number > following:
+                raise Unavailable(f"block {following} is missing")
+            if number == following:
+                yield block
+                following += 1
+            if time.monotonic() > end and peer is not self._peers()[0]:
+                return

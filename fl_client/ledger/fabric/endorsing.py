@@ -46,12 +46,13 @@ class Endorsers:
         """Every peer: the own organisation's first, those that failed lately last."""
         return self._breaker.order(self._peers)
 
-    async def one(self, proposal: Proposal, what: str) -> Any:
+    async def one(self, proposal: Proposal, what: str, peers: Sequence[Peer] = ()) -> Any:
         """The first peer's ProposalResponse; the next is asked when one is unreachable, ill or slow.
 
+        ``peers``: whom to ask, in that order (default: all, as :meth:`in_order` has them).
         Raises: Refused, Unavailable.
         """
-        waiting, errors = self.in_order(), list[CandorError]()
+        waiting, errors = list(peers or self.in_order()), list[CandorError]()
         asked: set[asyncio.Task[verdict.Outcome]] = set()
         try:
             while waiting or asked:

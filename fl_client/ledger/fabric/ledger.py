@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
+
+import grpc
 
 from fl_client.connection import Connection
 from fl_client.errors import (
@@ -22,7 +25,7 @@ from fl_client.ledger.base import Event, Ledger, Receipt
 
 from . import blocks, protos
 from .commits import Commits
-from .deliver import follow
+from .deliver import Follower
 from .endorsing import Endorsers
 from .identity import member_id, signing_user
 from .ordering import Orderers
@@ -33,6 +36,8 @@ _COMMIT_TIMEOUT = 45.0
 _RESEND = 3.0
 _LAG = 1.0  # a block reaches every peer that is well within this
 _STATUS_TIMEOUT = 5.0
+_HEIGHT_TIMEOUT = 2.0
+_DRAIN = 0.05  # grpc.aio tells the ends of cancelled calls a moment later, and not to a closed loop
 
 
 class FabricLedger(Ledger):
@@ -56,6 +61,7 @@ class FabricLedger(Ledger):
         self.channel, self.chaincode = connection.channel, connection.chaincode
         self.organisations = connection.organisations
         self._nodes: list[Peer | Orderer] = []
+        self._seen = 0  # the height after the newest transaction of this client
 
     async def __aenter__(self) -> Self:
         """Connect, and begin to follow the chain: before anything is submitted.
@@ -68,8 +74,10 @@ class FabricLedger(Ledger):
         orderers = [Orderer(each) for each in self._connection.orderers]
         self._nodes = [*peers, *orderers]
         self._peers, self._endorsers, self._orderers = peers, Endorsers(peers), Orderers(orderers)
+        self._follower = self._new_follower()
         try:
-            self._commits = Commits(self._filtered_blocks, await self.height())
+            stream = functools.partial(self._follower.blocks, filtered=True)
+            self._commits = Commits(stream, await self.height())
         except BaseException:
             await self._disconnect()
             raise
@@ -86,6 +94,7 @@ class FabricLedger(Ledger):
         proposal = self._propose(transaction, args, transient)
         endorsements = await self._endorsers.most(proposal, transaction, lagging=self._peers_may_lag)
         outcome = await self._commit(proposal.tx_id, proposal.envelope(endorsements))
+        self._seen = max(self._seen, outcome.block + 1)
         if outcome.code in blocks.READ_CONFLICTS:
             raise ReadConflict(f"{transaction} ({proposal.tx_id}) read what another transaction wrote")
         if outcome.code != blocks.VALID:
@@ -93,8 +102,8 @@ class FabricLedger(Ledger):
         return Receipt(proposal.tx_id, outcome.block, signed_result(endorsements[0]))
 
     async def evaluate(self, transaction: str, *args: Any) -> bytes:
-        response = await self._endorsers.one(self._propose(transaction, args), transaction)
-        return bytes(response.response.payload)
+        proposal, peers = self._propose(transaction, args), await self._up_to_date()
+        return bytes((await self._endorsers.one(proposal, transaction, peers)).response.payload)
 
     async def agree(self, transaction: str, *args: Any) -> bytes:
         proposal = self._propose(transaction, args)
@@ -191,14 +200,34 @@ class FabricLedger(Ledger):
                 task.cancel()
 
     async def _events(self, start: int) -> AsyncIterator[Event]:
-        stream = follow(self._endorsers.in_order, self.channel, self._user, start, filtered=False)
-        async with contextlib.aclosing(stream):
+        async with contextlib.aclosing(self._new_follower().blocks(start, filtered=False)) as stream:
             async for block in stream:
                 for event in blocks.events(block, self.chaincode):
                     yield event
 
-    def _filtered_blocks(self, start: int) -> AsyncIterator[Any]:
-        return follow(self._endorsers.in_order, self.channel, self._user, start, filtered=True)
+    def _new_follower(self) -> Follower:
+        return Follower(self._endorsers.in_order, self.channel, self._user)
+
+    async def _up_to_date(self) -> Sequence[Peer]:
+        """The peers to ask in order, without those that lack what this client has seen.
+
+        The one that the blocks come from has it; others are asked for their heights, which is
+        seldom needed: when the preferred peer is just back, or hangs.
+        """
+        order = self._endorsers.in_order()
+        if order[0] is self._follower.peer and self._commits.following >= self._seen:
+            return order
+        seen = max(self._seen, self._commits.following)
+        heights = await asyncio.gather(*(self._height_of(peer) for peer in order))
+        return [peer for peer, height in zip(order, heights, strict=True) if height >= seen] or order
+
+    async def _height_of(self, peer: Peer) -> int:
+        """The peer's height; -1 when it does not tell."""
+        proposal = propose(self._user, self.channel, "qscc", "GetChainInfo", [self.channel])
+        with contextlib.suppress(grpc.RpcError, protos.DecodeError):
+            response = await peer.send_proposal(proposal.signed, _HEIGHT_TIMEOUT)
+            return int(protos.ledgers.BlockchainInfo.FromString(response.response.payload).height)
+        return -1
 
     def _propose(
         self, function: str, args: Sequence[Any], transient: Mapping[str, bytes] | None = None
@@ -217,3 +246,4 @@ class FabricLedger(Ledger):
     async def _disconnect(self) -> None:
         nodes, self._nodes = self._nodes, []
         await asyncio.gather(*(node.close() for node in nodes), return_exceptions=True)
+        await asyncio.sleep(_DRAIN)
