@@ -6,18 +6,24 @@ Scenes take a World and use its verbs, so that the same attack runs on anything 
 from __future__ import annotations
 
 import asyncio
+import datetime
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from chaincode.records import JobSpec, Phase, Registration
 from chaincode.shim.memory import Endorsement
 from fl_client.contracts import View
 from fl_client.errors import Refused
-from fl_client.ledger.embedded import EmbeddedLedger, EmbeddedNetwork, TransactionRecord
+from fl_client.ledger.embedded import EmbeddedIdentity, EmbeddedLedger, EmbeddedNetwork, TransactionRecord
 from fl_client.ledger.embedded.network import Call
 from tests.world import ORGANISATIONS, Work, World
 
@@ -64,9 +70,10 @@ class Scene:
             await self.world.commit(who, self.work(who), self.job, round)
 
     async def reveal(self, round: int = 1, *, but: Sequence[EmbeddedLedger] = ()) -> None:
-        """Everybody reveals, or all but some."""
+        """Everybody who has not yet reveals, or all but some."""
+        shown = await self.world.view.reveals(self.job, round)
         for who in self.members:
-            if who not in but:
+            if who not in but and who.member_id not in shown:
                 await self.world.reveal(who, self.work(who), self.job, round)
 
     async def settle(self, round: int = 1, *, but: Sequence[EmbeddedLedger] = ()) -> None:
@@ -124,6 +131,34 @@ async def scene(count: int = 4, *, world: World | None = None, **spec: Any) -> S
 def staked_world(deposit: int = 100) -> World:
     """A consortium in which registration costs a deposit."""
     return World(registration=Registration(pre_known=False, deposit=deposit))
+
+
+def identity_until(msp_id: str, name: str, not_after: int) -> EmbeddedIdentity:
+    """A client whose certificate ends at this second."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    units = [(NameOID.ORGANIZATIONAL_UNIT_NAME, "client"), (NameOID.COMMON_NAME, name)]
+    subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in units])
+    begin = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(datetime.datetime.fromtimestamp(not_after, datetime.UTC))
+        .sign(key, hashes.SHA256())
+    )
+    return EmbeddedIdentity(msp_id, name, key, certificate.public_bytes(Encoding.PEM))
+
+
+async def joined(world: World, identity: EmbeddedIdentity, funds: int) -> EmbeddedLedger:
+    """That identity as a funded member."""
+    who = world.ledger(identity)
+    await world.admins[who.msp_id].submit("Registry:allow", who.member_id.partition(":")[2])
+    await who.submit("Registry:register", [])
+    await world.pay(who.member_id, funds)
+    return who
 
 
 def admit_to_channel(world: World, msp_id: str = "Org4MSP") -> None:
