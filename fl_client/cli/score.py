@@ -56,9 +56,8 @@ def pair_score(rule: str, raw: bytes) -> Score:
     try:
         pair = msgspec.json.decode(raw, type=Pair)
         view = View(_column(pair.z), _column(pair.z2), _column(pair.margin))
-        found = chosen.pair(
-            *map(_row, (pair.x, pair.y)), pair.alphabet, [_row(each) for each in pair.others], view
-        )
+        others = [_row(each) for each in pair.others]
+        found = chosen.pair(_row(pair.x), _row(pair.y), pair.alphabet, others, view)
         return Score(found, chosen.norm(len(pair.x), pair.alphabet))
     except (ValueError, OverflowError, RecursionError) as fault:
         raise BadInput(f"the pair on stdin cannot be scored by {rule}: {fault}") from fault

@@ -47,9 +47,11 @@ async def status(world: World, name: str) -> str:
 async def test_the_proposer_votes_for_and_more_than_half_execute():
     world = await founded()
     await world.propose("m", Mint(account=ORG1, amount=7))
-    assert await status(world, "m") == "open" and await world.balance(ORG1) == 0
+    assert await status(world, "m") == "open"
+    assert await world.balance(ORG1) == 0
     await world.approve("m")
-    assert await status(world, "m") == "executed" and await world.balance(ORG1) == 7
+    assert await status(world, "m") == "executed"
+    assert await world.balance(ORG1) == 7
     await refused(409, world.approve("m", ORG3))
     assert (await world.holdings()).minted == 7
 
@@ -191,7 +193,8 @@ async def test_the_electorate_is_who_is_admitted_at_the_deciding_vote():
     await world.admins[ORG2].submit("Governance:reject", "m")
     assert await world.balance(ORG1) == 0  # a vote against executes nothing
     await world.approve("m", "Org4MSP")  # two of three: who approved before may bring it to its end
-    assert await world.balance(ORG1) == 9 and await status(world, "m") == "executed"
+    assert await world.balance(ORG1) == 9
+    assert await status(world, "m") == "executed"
     await world.propose("n", Mint(account=ORG1, amount=1))
     await world.propose("out4", RemoveOrganisation(msp_id="Org4MSP"))
     await world.approve("n", "Org4MSP")
@@ -213,7 +216,9 @@ async def test_new_terms_of_registration_hold_from_then_on():
     await client.submit("Registry:register", await world.view.credits(client.member_id, 100))
     assert (await world.holdings()).deposits == 100
     member = await world.view.member(old.member_id)
-    assert member and member.deposit == 0 and member.status == "active"
+    assert member
+    assert member.deposit == 0
+    assert member.status == "active"
 
 
 @story
@@ -301,7 +306,8 @@ async def test_a_member_whose_key_is_lost_gets_another_also_in_the_middle_of_a_r
     await refused(403, world.reveal(who, at.work(who)))
     await world.reveal(new, at.work(who))
     member = await world.view.member(who.member_id)
-    assert member and (member.key, member.rotations) == (key, 1)
+    assert member
+    assert (member.key, member.rotations) == (key, 1)
     await refused(409, world.propose("again", Recover(member=who.member_id, key=key)))
     same_org = next(m for m in at.members[1:] if m.msp_id != who.msp_id)
     await refused(409, world.propose("taken", Recover(member=same_org.member_id, key=taken)))
@@ -318,7 +324,8 @@ async def test_recovering_a_member_that_has_rotated_since_the_proposal_is_a_conf
     await world.approve("one")
     await refused(409, world.approve("two"))
     member = await world.view.member(who.member_id)
-    assert member and member.key == "1" * 64
+    assert member
+    assert member.key == "1" * 64
 
 
 # the treasury
@@ -338,7 +345,8 @@ async def test_the_treasury_pays_by_vote_alone():
     for admin in world.admins.values():
         await refused(403, admin.submit("Token:transfer", TREASURY, ORG1, 1, credits))
     await world.pass_vote("spend", SpendTreasury(to=ORG2, amount=120, credits=credits))
-    assert await world.balance(ORG2) == 120 and await world.balance(TREASURY) == 55
+    assert await world.balance(ORG2) == 120
+    assert await world.balance(TREASURY) == 55
     await world.holdings()
 
 
@@ -376,7 +384,8 @@ async def stalled(at: Scene, *, short: int = 0) -> None:
     world = at.world
     job = await world.view.job(at.job)
     last = await world.view.last_round(at.job)
-    assert job and last
+    assert job
+    assert last
     wanted = due(job, last) + job.spec.grace
     period = world.terms.beacon.period
     rounds = -(-(wanted - GENESIS) // period) - short
@@ -402,7 +411,8 @@ async def test_a_stalled_round_is_voided_from_v_on_and_everybody_has_its_lock_ba
     escrow = await world.view.escrow("job")
     await world.approve("void")
     state = await world.state()
-    assert state.phase is Phase.VOID and state.result == spec.model
+    assert state.phase is Phase.VOID
+    assert state.result == spec.model
     for member, had in before.items():
         assert await world.balance(member) == had + locked + share
     assert await world.view.escrow("job") == escrow - 3 * share
@@ -494,7 +504,8 @@ async def test_a_job_is_aborted_with_its_stalled_round_and_nobody_loses_anything
     held = {who.member_id: await world.balance(who.member_id) for who in at.members}
     await world.approve("abort")
     last = await world.view.last_round("job")
-    assert last and last.phase is Phase.VOID
+    assert last
+    assert last.phase is Phase.VOID
     after = await world.holdings()
     assert after.locks == after.escrows == 0
     assert all([await world.balance(member) >= had for member, had in held.items()])
