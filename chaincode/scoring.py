@@ -5,13 +5,13 @@ Source: docs/protocol.md, step 8; paper section IV.A, steps 7 and 8.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from chaincode import draw
-from chaincode.mechanisms import MECHANISMS, Outcome
-from chaincode.mtpp import RULES
+from chaincode.mechanisms import MECHANISMS, Case, Outcome
+from chaincode.mtpp import NO_VIEW, RULES, View
 from chaincode.mtpp.payment import dithers
 from chaincode.records import JobSpec
 
@@ -41,6 +41,9 @@ def settle(
     sampling: bytes,
     participants: Sequence[str],
     reports: Mapping[str, np.ndarray],
+    *,
+    round: int = 1,
+    view: View = NO_VIEW,
 ) -> dict[str, Outcome]:
     """Every revealed report's outcome.
 
@@ -49,12 +52,14 @@ def settle(
         pairing, sampling: the two beacons' randomness, 32 bytes each.
         participants: who committed, sorted.
         reports: who revealed and was not set aside -> its T symbols.
+        round: the round's number; the tranches still to be paid are counted from it.
+        view: the public model's answers on the T tasks, where the rule needs them.
     """
     rule = RULES[spec.rule]
     tasks = np.array(scored_tasks(spec, domain, sampling))
     norm = rule.norm(spec.scored_tasks, spec.alphabet)
     noise = dithers(draw.seed("dither", domain, sampling), participants, norm)
-    return MECHANISMS[spec.mechanism](
+    case = Case(
         {member: symbols[tasks] for member, symbols in reports.items()},
         peers(spec, domain, pairing, participants),
         spec.alphabet,
@@ -62,4 +67,35 @@ def settle(
         spec.combine,
         spec.price,
         dict(zip(participants, noise, strict=True)),
+        _scored(view, tasks),
+        max(1, spec.rounds - round + 1),
     )
+    return MECHANISMS[spec.mechanism].settle(case)
+
+
+def release(
+    spec: JobSpec,
+    domain: bytes,
+    sampling: bytes,
+    participants: Sequence[str],
+    scores: Mapping[str, int],
+    valid: Collection[str],
+) -> dict[str, int]:
+    """What a round without reports pays: nothing, unless the job's mechanism vests an earlier qualification.
+
+    Args:
+        domain, sampling: of the round that pays.
+        participants: who committed in it, sorted.
+        scores: member -> the score of its qualification.
+        valid: the members whose update the round's committee found valid.
+    """
+    norm = RULES[spec.rule].norm(spec.scored_tasks, spec.alphabet)
+    noise = dithers(draw.seed("dither", domain, sampling), participants, norm)
+    units = dict(zip(participants, noise, strict=True))
+    present = {member: score for member, score in scores.items() if member in units}
+    return MECHANISMS[spec.mechanism].release(present, valid, norm, spec.price, units)
+
+
+def _scored(view: View, tasks: np.ndarray) -> View:
+    """The view of the scored tasks."""
+    return View(*(None if field is None else field[tasks] for field in (view.z, view.z2, view.margin)))

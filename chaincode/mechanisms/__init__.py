@@ -1,12 +1,12 @@
 """How rules, rounds and pay combine: one file a mechanism, by the name a job uses."""
 
-from collections.abc import Callable
+from chaincode.mechanisms.base import Case, Mechanism, Outcome
+from chaincode.mechanisms.paper import Paper
+from chaincode.mechanisms.per_round import PerRound
+from chaincode.mechanisms.qualify_and_vest import QualifyAndVest
 
-from chaincode.mechanisms import paper
-from chaincode.mechanisms.paper import Outcome
+MECHANISMS: dict[str, Mechanism] = {
+    mechanism.name: mechanism for mechanism in (QualifyAndVest(), PerRound(), Paper())
+}
 
-Settle = Callable[..., dict[str, Outcome]]
-
-MECHANISMS: dict[str, Settle] = {"paper": paper.settle}
-
-__all__ = ["MECHANISMS", "Outcome", "Settle"]
+__all__ = ["MECHANISMS", "Case", "Mechanism", "Outcome"]

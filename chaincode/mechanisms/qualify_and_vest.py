@@ -1,0 +1,109 @@
+"""Qualify once, before anything public could be copied; every later round releases a tranche of that pay.
+
+Source: facts on the mechanism, "Qualify and vest" and "Near-duplicates share one pay".
+
+The first round is the qualification: models trained on private data alone label a public batch before any
+global model exists. Everyone is scored against everyone, the lower median is q. The settlement pays the first
+tranche, α·q/norm; each later round releases another one to those whose update is in its valid set.
+
+Negative q. Paid tranche by tranche, someone with q < 0 would stop after the first: a coin flipper would lose its
+bad luck once and keep its good luck R times. So the first settlement charges a negative q for all R tranches at
+once. Then the pay of a whole job is linear in q, and worthless reports earn 0 on average. The charge is capped
+at one tranche's worst loss, which is the least stake of a job under any mechanism; with tens of scored tasks or more
+the noise of a worthless report is far from that cap.
+
+Late joiners do not qualify: once reports are revealed and a model is out, anyone can report what others found.
+They may contribute updates, unpaid, and qualify in the next job.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from chaincode.mechanisms.base import Case, Mechanism, Outcome, pair_scores, stacked
+from chaincode.mtpp.duplicates import cost, groups, likeness
+from chaincode.mtpp.payment import combine, payment, worst_loss
+from chaincode.mtpp.rule import Rule, Scores
+
+
+class QualifyAndVest(Mechanism):
+    """One qualification by local-only reports against all others, vested over the rounds of the job."""
+
+    name = "qualify-and-vest"
+    local_only = True
+    vests = True
+    peers_only = frozenset({0})
+
+    def reports_in(self, round: int, qualification: int = 1) -> bool:
+        """See Mechanism: in the qualification alone."""
+        return round == qualification
+
+    def check(self, rule: Rule, peers: int) -> None:
+        """See Mechanism. There is no public model yet, so no rule that needs its view."""
+        super().check(rule, peers)
+        if rule.needs:
+            raise ValueError(
+                f"rule: {rule.name} needs a public model's view, and none exists at the qualification"
+            )
+
+    def cost(self, rule: Rule, clients: int, tasks: int, alphabet: int) -> int:
+        """See Mechanism: the scores, and the likeness of all pairs."""
+        return rule.cost(clients, tasks, alphabet) + cost(clients, tasks, alphabet)
+
+    def settle(self, case: Case) -> dict[str, Outcome]:
+        """See Mechanism. `case.peers` is not looked at: everybody who revealed is everybody's peer."""
+        if not case.reports:
+            return {}
+        members, matrix = pair_scores(case)
+        tasks = len(case.reports[members[0]])
+        norm = case.rule.norm(tasks, case.alphabet)
+        cap = worst_loss(case.rule, tasks, case.alphabet, case.price)
+        alike = groups(likeness(stacked(case.reports), case.alphabet))
+        outcomes = {}
+        for member, (rows, score, group) in zip(members, _qualified(matrix, alike, case), strict=True):
+            scores = {members[peer]: int(value) for peer, value in rows.items()}
+            paid = _first(score, norm, case, case.dithers[member], cap) if scores else 0
+            outcomes[member] = Outcome(scores, score, norm, paid, tuple(members[i] for i in group))
+        return outcomes
+
+    def release(
+        self,
+        scores: Mapping[str, int],
+        valid: Collection[str],
+        norm: int,
+        price: int,
+        dithers: Mapping[str, int],
+    ) -> dict[str, int]:
+        """See Mechanism: ⌊(α·q + u)/norm⌋ to each qualified member of the valid set."""
+        paid = {
+            member: payment(scores[member], norm, price, dithers[member])
+            for member in sorted(set(valid) & set(scores))
+            if scores[member] > 0
+        }
+        return {member: units for member, units in paid.items() if units > 0}
+
+
+def _qualified(
+    matrix: Scores, alike: Sequence[tuple[int, ...]], case: Case
+) -> list[tuple[dict[int, int], int, tuple[int, ...]]]:
+    """For each member by place: its pair scores, q, and its group of near-duplicates (or ()).
+
+    A near-duplicate is scored against those outside its group; all of a group get ⌊min q/|M|⌋.
+    """
+    everyone = range(len(matrix))
+    group_of = {i: group for group in alike for i in group}
+    found = {}
+    for i in everyone:
+        group = group_of.get(i, ())
+        rows = {j: int(matrix[i, j]) for j in everyone if j != i and j not in group}
+        found[i] = rows, combine(list(rows.values()), case.how) if rows else 0, group
+    for group in alike:
+        share = min(found[i][1] for i in group) // len(group)
+        for i in group:
+            found[i] = found[i][0], share, group
+    return [found[i] for i in everyone]
+
+
+def _first(score: int, norm: int, case: Case, dither: int, cap: int) -> int:
+    """The first tranche; of a negative score all tranches at once, at most `cap`."""
+    if score >= 0:
+        return payment(score, norm, case.price, dither)
+    return max(-cap, payment(score * case.tranches, norm, case.price, dither))

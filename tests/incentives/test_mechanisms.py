@@ -1,0 +1,177 @@
+"""What every mechanism promises, and what `qualify-and-vest` and `per-round` do beyond `paper`."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chaincode.mechanisms import MECHANISMS, Case
+from chaincode.mechanisms.per_round import agreed, outliers
+from chaincode.mtpp import RULES, View
+from chaincode.mtpp.payment import best_gain, payment, worst_loss
+
+DG = RULES["dasgupta-ghosh"]
+QV, PER_ROUND, PAPER = (MECHANISMS[name] for name in ("qualify-and-vest", "per-round", "paper"))
+TASKS, ALPHABET = 400, 5
+
+
+def world(seed: int, clients: int = 7, right: float = 0.8) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, ALPHABET, TASKS)
+    noise = rng.integers(0, ALPHABET, (clients, TASKS))
+    answers = np.where(rng.random((clients, TASKS)) < right, truth, noise)
+    return {f"org{i}:{i}": answers[i] for i in range(clients)}
+
+
+def case(reports: dict[str, np.ndarray], price: int = 10**6, tranches: int = 1, dither: int = 0) -> Case:
+    peers = {one: [other for other in reports if other != one] for one in reports}
+    dithers = dict.fromkeys(reports, dither)
+    return Case(reports, peers, ALPHABET, DG, "median", price, dithers, tranches=tranches)
+
+
+def test_the_names_a_job_uses() -> None:
+    assert sorted(MECHANISMS) == ["paper", "per-round", "qualify-and-vest"]
+    assert all(mechanism.name == name for name, mechanism in MECHANISMS.items())
+
+
+def test_only_qualify_and_vest_reports_once_and_only_the_paper_reports_the_tuned_model() -> None:
+    assert [[m.reports_in(r) for r in (1, 2, 3)] for m in (PAPER, PER_ROUND, QV)] == [
+        [True] * 3,
+        [True] * 3,
+        [True, False, False],
+    ]
+    assert QV.reports_in(2, qualification=2)
+    assert [m.local_only for m in (PAPER, PER_ROUND, QV)] == [False, True, True]
+    assert [m.vests for m in (PAPER, PER_ROUND, QV)] == [False, False, True]
+
+
+def test_qualify_and_vest_refuses_drawn_peers_and_rules_that_need_a_public_model() -> None:
+    QV.check(DG, 0)
+    with pytest.raises(ValueError, match="^peers"):
+        QV.check(DG, 4)
+    with pytest.raises(ValueError, match="^rule"):
+        QV.check(RULES["matched-blocks"], 0)
+    PER_ROUND.check(RULES["matched-blocks"], 4)
+
+
+def test_its_settlement_costs_more_than_the_scores() -> None:
+    assert QV.cost(DG, 10, 500, 10) > PAPER.cost(DG, 10, 500, 10) == DG.cost(10, 500, 10)
+
+
+@pytest.mark.parametrize("name", sorted(MECHANISMS))
+def test_the_order_in_which_reports_arrive_does_not_matter(name: str) -> None:
+    reports = world(1)
+    copied = reports | {"org6:6": reports["org0:0"]}
+    for given_reports in (reports, copied):
+        one = MECHANISMS[name].settle(case(given_reports))
+        back = MECHANISMS[name].settle(case(dict(reversed(given_reports.items()))))
+        assert list(one.items()) == list(back.items())
+
+
+@pytest.mark.parametrize("name", sorted(MECHANISMS))
+def test_nobody_or_one_alone_is_paid_nothing(name: str) -> None:
+    assert MECHANISMS[name].settle(case({})) == {}
+    alone = MECHANISMS[name].settle(case(world(1, clients=1), dither=TASKS * TASKS - 1))
+    assert [outcome.payment for outcome in alone.values()] == [0]
+
+
+def test_without_duplicates_the_first_tranche_is_what_everyone_earns_against_all_others() -> None:
+    reports = world(2)
+    assert QV.settle(case(reports)) == PAPER.settle(case(reports))
+
+
+def test_copies_share_one_pay_and_are_scored_against_the_others_alone() -> None:
+    reports = world(3) | {"org6:6": world(3)["org2:2"]}
+    outcomes = QV.settle(case(reports))
+    pair = ("org2:2", "org6:6")
+    q = []
+    for member in pair:
+        assert outcomes[member].sharing == pair
+        assert set(outcomes[member].scores) == set(reports) - set(pair)
+        q.append(sorted(outcomes[member].scores.values())[2])
+    assert {outcomes[member].score for member in pair} == {min(q) // 2}
+    single = PAPER.settle(case({m: r for m, r in reports.items() if m != "org6:6"}))
+    assert sum(outcomes[m].payment for m in pair) <= single["org2:2"].payment
+    assert outcomes["org0:0"].sharing == ()
+    assert "org6:6" in outcomes["org0:0"].scores
+
+
+def test_a_negative_qualification_is_charged_for_all_tranches_at_once() -> None:
+    reports = world(4)
+    reports["org6:6"] = (reports["org6:6"] + np.arange(TASKS) % 2 + 1) % ALPHABET
+    one, ten = (QV.settle(case(reports, tranches=t))["org6:6"] for t in (1, 10))
+    assert one.score == ten.score < 0
+    cap = worst_loss(DG, TASKS, ALPHABET, 10**6)
+    assert ten.payment == max(-cap, payment(10 * ten.score, ten.norm, 10**6, 0)) < one.payment
+    positive = [QV.settle(case(reports, tranches=t))["org0:0"].payment for t in (1, 10)]
+    assert positive[0] == positive[1] > 0
+
+
+def test_a_whole_job_pays_worthless_reports_nothing_on_average() -> None:
+    """Not so if only the first tranche could be negative: good luck would be paid ten times."""
+    rng, totals, honest = np.random.default_rng(5), [], []
+    for seed in range(150):
+        reports = world(seed) | {"org0:0": rng.integers(0, ALPHABET, TASKS)}
+        outcomes = QV.settle(case(reports, tranches=10))
+        scores = {member: outcome.score for member, outcome in outcomes.items()}
+        later = QV.release(scores, set(scores), TASKS * TASKS, 10**6, dict.fromkeys(scores, 0))
+        totals.append(outcomes["org0:0"].payment + 9 * later.get("org0:0", 0))
+        honest.append(outcomes["org1:1"].payment + 9 * later["org1:1"])
+    assert abs(np.mean(totals)) < 3 * np.std(totals) / len(totals) ** 0.5
+    assert np.mean(totals) < 0.01 * np.mean(honest)
+
+
+def test_tranches_go_to_qualified_members_of_the_valid_set_alone() -> None:
+    scores = {"a": 100, "b": 0, "c": -50, "d": 100, "e": 1}
+    dithers = dict.fromkeys("abcdef", 0)
+    assert QV.release(scores, {"a", "b", "c", "e", "f"}, 1000, 500, dithers) == {"a": 50}
+    assert QV.release(scores, {"e"}, 1000, 500, {"e": 500}) == {"e": 1}
+    assert PAPER.release(scores, {"a"}, 1000, 500, dithers) == {}
+
+
+@given(st.integers(0, 1 << 32), st.integers(2, 9), st.integers(0, 10**9), st.integers(1, 20))
+@settings(deadline=None, max_examples=40)
+def test_no_round_exceeds_its_budget_and_nobody_loses_more_than_the_least_stake(
+    seed: int, clients: int, price: int, tranches: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    pool = [rng.integers(0, rng.integers(1, ALPHABET + 1), 60) for _ in range(rng.integers(1, clients + 1))]
+    reports = {f"m{i}": pool[rng.integers(len(pool))] for i in range(clients)}
+    dither = int(rng.integers(0, 60 * 60))
+    most, cap = best_gain(DG, 60, ALPHABET, price), worst_loss(DG, 60, ALPHABET, price)
+    outcomes = QV.settle(case(reports, price, tranches, dither))
+    assert sum(outcome.payment for outcome in outcomes.values()) <= clients * most
+    assert all(-cap <= outcome.payment <= most for outcome in outcomes.values())
+    scores = {member: outcome.score for member, outcome in outcomes.items()}
+    released = QV.release(scores, set(scores), 60 * 60, price, dict.fromkeys(scores, dither))
+    assert all(0 < units <= most for units in released.values())
+
+
+def view(z: list[int], z2: list[int], margin: list[int]) -> View:
+    return View(np.array(z), np.array(z2), np.array(margin))
+
+
+def test_views_of_the_public_model_become_one() -> None:
+    views = [
+        view([0, 1, 2], [1, 0, 0], [5, 7, 1]),
+        view([0, 1, 1], [1, 0, 2], [6, 7, 0]),
+        view([0, 2, 2], [1, 1, 0], [5, 9, 9]),
+    ]
+    common = agreed(views)
+    assert [list(field) for field in (common.z, common.z2, common.margin)] == [
+        [0, 1, 2],
+        [1, 0, 0],
+        [5, 7, 1],
+    ]
+    assert list(agreed([view([3], [1], [2]), view([1], [2], [4])]).z) == [1]
+    with pytest.raises(ValueError, match="^views"):
+        agreed([])
+    with pytest.raises(ValueError, match="margin"):
+        agreed([View(np.array([1]), np.array([0]))])
+
+
+def test_only_a_gross_outlier_among_the_views_is_named() -> None:
+    z = list(range(10)) * 2
+    near, far = [*z[:-2], 0, 0], [0] * 20
+    views = [view(labels, z, z) for labels in (z, z, near, far)]
+    assert outliers(views, agreed(views)) == [3]
