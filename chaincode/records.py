@@ -369,12 +369,14 @@ class Progress(Record, frozen=True, kw_only=True):
 
 
 class Outcome(Record, frozen=True, kw_only=True):
-    """What one participant's round came to: `score`/`norm` is the paid fraction of the price."""
+    """What one participant's round came to: `score`/`norm` is the paid fraction of the price.
+
+    The pair scores behind it follow from the public reports (chaincode.scoring), so they are not stored.
+    """
 
     score: int
     norm: int
     payment: int
-    peers: dict[str, int]  # peer -> pair score
     slashed: int = 0
 
 

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Mapping
 
 import msgspec
-import numpy as np
 
 from chaincode import report, scoring
 from chaincode.beacon import Beacon
@@ -55,8 +54,9 @@ class Settlement(Contract):
         counted = {m: shown for m, shown in reveals.items() if m not in current.set_aside}
         _check_complete(counted, stub.transient)
         sampled = replace(current, sampling_randomness=randomness)
+        reports = await asyncio.to_thread(_unpacked, record, counted, stub.transient)
         base = domain(stub.channel, stub.chaincode, job, round)
-        settled = await self._once(base, record, sampled, sorted(locks), counted, stub.transient)
+        settled = await self._once(base, record, sampled, sorted(locks), counted, reports)
         return await self._pay(stub, record, sampled, locks, settled)
 
     @transaction
@@ -109,21 +109,26 @@ class Settlement(Contract):
         current: RoundState,
         participants: list[str],
         counted: Mapping[str, Reveal],
-        transient: Mapping[str, bytes],
+        reports: Mapping[str, report.Symbols],
     ) -> dict[str, Settled]:
-        """The scores, computed once for the same inputs however many call: the others wait for that result."""
-        inputs = canonical([job, current, participants, counted])
-        key = hashlib.sha256(base + inputs + _digest(transient)).digest()
+        """The scores, computed once for the same inputs however many call: the others wait for that result.
+
+        The reports are no part of the key: they are checked, so the CIDs in `counted` say what they are.
+        """
+        key = hashlib.sha256(base + canonical([job, current, participants, counted])).digest()
         task = self._scores.pop(key, None)
         if task is None:
-            task = asyncio.create_task(
-                asyncio.to_thread(_score, base, job, current, participants, counted, transient)
-            )
-            task.add_done_callback(_retrieve)
+            task = asyncio.create_task(asyncio.to_thread(_score, base, job, current, participants, reports))
+            task.add_done_callback(lambda done: self._drop_failed(key, done))
         self._scores[key] = task
         while len(self._scores) > KEPT:
             del self._scores[next(iter(self._scores))]
         return await asyncio.shield(task)
+
+    def _drop_failed(self, key: bytes, task: asyncio.Task[dict[str, Settled]]) -> None:
+        """A failure (out of memory) is nothing to remember; looking at it keeps asyncio from logging it."""
+        if (task.cancelled() or task.exception()) and self._scores.get(key) is task:
+            del self._scores[key]
 
     @staticmethod
     async def _pay(
@@ -159,15 +164,13 @@ async def _pay_member(
     if settled is None:
         await stub.delete(key)
         await postings.pay(TREASURY, lock.stake + lock.bond, "slash", member)
-        outcome = Outcome(score=0, norm=0, payment=0, peers={}, slashed=lock.stake + lock.bond)
+        outcome = Outcome(score=0, norm=0, payment=0, slashed=lock.stake + lock.bond)
     else:
         await _keep_bond(stub, key, lock)
         await postings.pay(member, lock.stake - max(0, -settled.payment), "stake-returned", job.id)
         await postings.pay(member, max(0, settled.payment), "payment", job.id)
         await postings.pay(TREASURY, max(0, -settled.payment), "negative-payment", member)
-        outcome = Outcome(
-            score=settled.score, norm=settled.norm, payment=settled.payment, peers=settled.scores
-        )
+        outcome = Outcome(score=settled.score, norm=settled.norm, payment=settled.payment)
     await state.write(stub, keys.outcome(job.id, current.round, member), outcome)
 
 
@@ -187,14 +190,16 @@ def _check_complete(counted: Mapping[str, Reveal], transient: Mapping[str, bytes
         raise Invalid("every counted report must be given", missing=sorted(set(counted) - given)[:5])
 
 
-def _retrieve(task: asyncio.Task[dict[str, Settled]]) -> None:
-    """Look at the outcome, so that asyncio logs no refusal whose callers are gone."""
-    if not task.cancelled():
-        task.exception()
-
-
-def _digest(transient: Mapping[str, bytes]) -> bytes:
-    return b"".join(hashlib.sha256(transient[name]).digest() for name in sorted(transient))
+def _unpacked(
+    job: Job, counted: Mapping[str, Reveal], transient: Mapping[str, bytes]
+) -> dict[str, report.Symbols]:
+    """Every report's symbols, once its bytes are what the reveal's CID names; refused otherwise."""
+    reports = {}
+    for member, shown in counted.items():
+        data = transient[PREFIX + member]
+        check_report(job, shown.report, data)
+        reports[member] = report.unpack(data, job.spec.tasks, job.spec.alphabet)
+    return reports
 
 
 def _score(
@@ -202,18 +207,10 @@ def _score(
     job: Job,
     current: RoundState,
     participants: list[str],
-    counted: Mapping[str, Reveal],
-    transient: Mapping[str, bytes],
+    reports: Mapping[str, report.Symbols],
 ) -> dict[str, Settled]:
-    """Check every report against its CID, and score."""
-    spec = job.spec
-    reports: dict[str, np.ndarray] = {}
-    for member, shown in counted.items():
-        data = transient[PREFIX + member]
-        check_report(job, shown.report, data)
-        reports[member] = report.unpack(data, spec.tasks, spec.alphabet)
     return scoring.settle(
-        spec,
+        job.spec,
         base,
         bytes.fromhex(current.pairing_randomness),
         bytes.fromhex(current.sampling_randomness),

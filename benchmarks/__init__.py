@@ -1,0 +1,1 @@
+"""What is measured, against what a user would pick instead: see README.md."""

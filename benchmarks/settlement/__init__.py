@@ -1,0 +1,1 @@
+"""How long the settlement of a large round takes to endorse."""
