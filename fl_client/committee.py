@@ -131,7 +131,7 @@ class Aggregator:
 
     async def check(self, state: RoundState) -> bool:
         """Recompute what the round ended with; complain in the log when it differs."""
-        if not state.valid:
+        if state.aggregation_outcome in ("", "kept"):  # void, or nobody decided
             return state.result == state.model
         honest = cid.file_cid(await self.combined(state, state.valid))
         if honest != state.result:

@@ -85,7 +85,7 @@ async def _void(stub: Stub, job: Job, current: RoundState, *, last: bool = False
         await stub.delete(keys.lock(job.id, current.round, member))
         await postings.pay(member, lock.stake + lock.bond, "lock-returned", job.id)
     spent = 0 if current.sampling_randomness else await _share(stub, job, current, postings)
-    ended = msgspec.structs.replace(current, phase=Phase.VOID, deadline=0, result=current.model)
+    ended = msgspec.structs.replace(current, phase=Phase.VOID, stage=None, deadline=0, result=current.model)
     await end_round(stub, job, ended, postings, spent, last=last)
     announce(stub, ended)
 
