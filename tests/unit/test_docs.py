@@ -127,6 +127,17 @@ def test_python_examples_are_python(page: Path) -> None:
             ast.parse(body)
 
 
+def test_every_test_that_is_named_exists() -> None:
+    known = {
+        found
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for found in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    named = {word for page in PAGES for word in re.findall(r"`(test_\w+)`", page.read_text())}
+    assert named
+    assert not named - known
+
+
 def test_the_founding_example_founds_a_consortium(tmp_path: Path) -> None:
     example = next(body for language, body in FENCE.findall((DOCS / "operations.md").read_text()) if language)
     (tmp_path / "founding.py").write_text(example)
