@@ -52,8 +52,11 @@ def _names(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
 
 
 def _sizes(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
-    if not 2 <= spec.scored_tasks <= spec.tasks <= spec.public_items:
-        yield "tasks", "must satisfy 2 <= scored_tasks <= tasks <= public_items"
+    if not 2 <= spec.scored_tasks <= spec.tasks:
+        yield "scored_tasks", f"must be at least 2 and at most tasks ({spec.tasks})"
+        return
+    if spec.tasks > spec.public_items:
+        yield "tasks", f"must be at most public_items ({spec.public_items})"
         return
     size = report.size(spec.tasks, spec.alphabet)
     if size > MAX_REPORT:
@@ -67,7 +70,8 @@ def _sizes(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
     try:
         rule.check(spec.scored_tasks, spec.alphabet)
     except ValueError as fault:
-        yield "scored_tasks", str(fault)
+        field, _, text = str(fault).partition(": ")
+        yield ("alphabet" if field == "alphabet" else "scored_tasks"), text
     if rule.cost(spec.max_participants, spec.scored_tasks, spec.alphabet) > MAX_SETTLEMENT:
         yield "scored_tasks", "make the settlement too costly for this alphabet and max_participants"
 

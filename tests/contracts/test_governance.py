@@ -156,8 +156,7 @@ async def test_a_removed_organisation_neither_votes_nor_commits_but_its_members_
     returned = spec.stake + min(0, outcome.payment) + max(0, outcome.payment)
     assert await world.balance(gone.member_id) == before + returned
     await world.holdings()
-    while (await world.state()).phase is not Phase.FINAL:
-        await at.to(Phase.FINAL)
+    await at.to(Phase.FINAL)
     await world.open(round=2)
     await refused(403, world.commit(gone, world.work(spec), round=2))
     credits = await world.view.credits(gone.member_id, 10)
@@ -283,8 +282,7 @@ async def test_a_suspended_member_cannot_act_anew_but_finishes_its_round_and_is_
     await refused(403, who.submit("Token:transfer", who.member_id, ORG1, 1, credits))
     await at.to(Phase.SETTLED)
     assert (await world.outcomes())[who.member_id].slashed == 0
-    while (await world.state()).phase is not Phase.FINAL:
-        await at.to(Phase.FINAL)
+    await at.to(Phase.FINAL)
     await world.open(round=2)
     await refused(403, world.commit(who, world.work(spec), round=2))
     await world.pass_vote("r", ReinstateMember(member=who.member_id))
@@ -448,8 +446,7 @@ async def test_a_round_that_goes_on_or_is_over_is_not_voided():
     await refused(425, world.approve("void"))
     await at.to(Phase.CLOSED)
     await refused(425, world.approve("void"))
-    while (await world.state()).phase is not Phase.FINAL:
-        await at.to(Phase.FINAL)
+    await at.to(Phase.FINAL)
     await refused(409, world.approve("void"))
     await refused(409, world.propose("more", VoidRound(job="job", round=1)))
     await world.holdings()
