@@ -1,0 +1,63 @@
+"""Clients that do not aggregate as they should: named in a Share as `tests.aggregation_faults:Lying`, or built."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chaincode.records import RoundState, Stage
+from fl_client.committee import Aggregator
+from fl_client.errors import NotStored
+from fl_client.training import parameters
+
+
+class Lying(Aggregator):
+    """Votes honestly, then answers or posts a model of its own."""
+
+    async def combined(self, state: RoundState, valid: list[str]) -> bytes:
+        honest = parameters.from_bytes(await super().combined(state, valid))
+        return parameters.to_bytes([array + np.float32(1) for array in honest])
+
+    async def disputes(self, state: RoundState) -> bool:
+        return False
+
+    async def check(self, state: RoundState) -> bool:
+        return True
+
+
+class Silent(Aggregator):
+    """Does nothing at all in step 9."""
+
+    async def act(self, state: RoundState) -> bool:
+        return False
+
+    async def finalise(self, state: RoundState) -> None:
+        return
+
+
+class Mute(Aggregator):
+    """Votes, and then never answers."""
+
+    async def act(self, state: RoundState) -> bool:
+        return state.stage is Stage.VOTE and await super().act(state)
+
+
+class Copying(Aggregator):
+    """Too lazy to compute: commits to the first digest it sees of somebody else."""
+
+    async def commit(self, state: RoundState) -> None:
+        seat = self.seat
+        done = await seat.view.progress(seat.job.id, state.round, state.attempt)
+        for _, digest in sorted(done.committed.items()):
+            await seat.ledger.submit("Aggregation:commit", seat.job.id, state.round, digest)
+            return
+        raise NotStored("nobody to copy from yet")
+
+    async def reveal(self, state: RoundState) -> None:
+        """It does not know what it has committed to."""
+
+
+class Griefing(Aggregator):
+    """Challenges every post."""
+
+    async def disputes(self, state: RoundState) -> bool:
+        return True

@@ -1,0 +1,320 @@
+"""Step 9 as real agents live it, beside one that lies, keeps silent, copies or withholds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chaincode import cid
+from chaincode.records import TREASURY, RoundState, Stage
+from fl_client import aggregator
+from fl_client.agent import Agent
+from fl_client.beacon import DevBeacon
+from fl_client.committee import Aggregator
+from fl_client.errors import NotStored
+from fl_client.journal import Journal
+from fl_client.steps import Seat
+from fl_client.store.base import Store, too_large
+from fl_client.training import parameters
+from tests import aggregation_faults as faults
+from tests.contracts.panel import Panel, optimistic
+
+SHAPES = [(4, 3), (3,)]
+
+
+def arrays(seed: int, scale: float = 1.0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [(scale * rng.standard_normal(shape)).astype(np.float32) for shape in SHAPES]
+
+
+MODEL = parameters.to_bytes(arrays(0))
+
+
+class Shelf(Store):
+    """One client's store: its own contents and everybody's; what it pins everybody can have."""
+
+    def __init__(self, shared: dict[str, bytes]) -> None:
+        self.shared, self.own = shared, dict[str, bytes]()
+
+    async def put(self, data: bytes) -> str:
+        name = cid.file_cid(data)
+        self.shared[name] = data
+        return name
+
+    async def get(self, cid: str, *, limit: int) -> bytes:
+        data = self.own.get(cid, self.shared.get(cid))
+        if data is None:
+            raise NotStored(f"nobody serves {cid}")
+        if len(data) > limit:
+            raise too_large(cid, limit)
+        return data
+
+    async def pin(self, cid: str) -> None:
+        self.shared.setdefault(cid, await self.get(cid, limit=1 << 30))
+
+
+@dataclass
+class Stage9:
+    """A settled round whose members' agents take it from there."""
+
+    panel: Panel
+    updates: dict[str, bytes]
+    directory: Path
+    shared: dict[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    async def ready(
+        cls,
+        directory: Path,
+        count: int = 5,
+        *,
+        special: Mapping[int, bytes] | None = None,
+        hidden: tuple[int, ...] = (),
+        **spec: Any,
+    ) -> Stage9:
+        """`special`: place -> its update; `hidden`: places whose update is in no store."""
+        made = [
+            (special or {}).get(place, parameters.to_bytes(arrays(place + 1, 0.1))) for place in range(count)
+        ]
+        panel = await Panel.settled(
+            count,
+            updates={place: cid.file_cid(data) for place, data in enumerate(made)},
+            model=cid.file_cid(MODEL),
+            model_bytes=1 << 12,
+            **{"aggregate_seconds": 25, **spec},
+        )
+        stage = cls(panel, dict(zip(panel.members, made, strict=True)), directory)
+        for data in [MODEL, *(made[place] for place in range(count) if place not in hidden)]:
+            stage.shared[cid.file_cid(data)] = data
+        return stage
+
+    async def play(
+        self, odd: Mapping[str, type[Aggregator]], own: Mapping[str, bytes] | None = None
+    ) -> RoundState:
+        """Every member's agent runs to the round's end; `odd`: member -> how it misbehaves."""
+        panel, world = self.panel, self.panel.world
+        job = await world.view.job("job")
+        assert job is not None
+        agents = []
+        for member, ledger in panel.members.items():
+            shelf = Shelf(self.shared)
+            if own and member in own:
+                shelf.own[cid.file_cid(own[member])] = own[member]
+            journal = Journal(self.directory / member.replace(":", "-"))
+            beacons = DevBeacon(world.signer, world.clock)
+            seat = Seat(ledger, shelf, beacons, journal, None, job)  # type: ignore[arg-type]
+            agents.append(Agent(seat, odd.get(member, Aggregator)(seat), look=0.01, stagger=0.0))
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            ticking = group.create_task(self._tick())
+            await asyncio.gather(*(agent.round(panel.round) for agent in agents))
+            ticking.cancel()
+        return await panel.ended()
+
+    async def _tick(self) -> None:
+        """Time passes only while nobody acts: who is awake is never late, however slow this machine is."""
+        world = self.panel.world
+        watch = world.ledger(world.identities.issue("Org1MSP", "Watch"))
+        while True:
+            if not await watch.changed(0.07):
+                world.clock.time += 2
+
+    def honest(self, but: tuple[int, ...] = ()) -> str:
+        """The CID of the right model."""
+        counted = {m: data for place, (m, data) in enumerate(self.updates.items()) if place not in but}
+        return cid.file_cid(aggregator.aggregate(MODEL, counted))
+
+    def member(self, place: int) -> str:
+        return list(self.panel.members)[place]
+
+
+def run(story) -> None:
+    asyncio.run(story)
+
+
+def test_agents_agree_on_the_aggregate_of_all_updates(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path)
+        state = await stage.play({})
+        assert (state.result, state.aggregation_outcome, state.attempt) == (stage.honest(), "majority", 1)
+        assert stage.shared[state.result]
+        assert await stage.panel.gains() == {}
+
+    run(story())
+
+
+def test_one_liar_changes_nothing_and_pays(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path)
+        liar = (await stage.panel.begin()).committee[1]
+        state = await stage.play({liar: faults.Lying})
+        assert state.result == stage.honest()
+        assert await stage.panel.gains() == {liar: -stage.panel.money, TREASURY: stage.panel.money}
+
+    run(story())
+
+
+def test_a_lazy_copier_pays(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path)
+        copier = (await stage.panel.begin()).committee[1]
+        state = await stage.play({copier: faults.Copying})
+        assert state.result == stage.honest()
+        assert await stage.panel.gains() == {copier: -stage.panel.money, TREASURY: stage.panel.money}
+
+    run(story())
+
+
+def test_a_committee_whose_majority_is_offline_is_replaced(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path, 6, attempts=3)
+        gone = (await stage.panel.begin()).committee[:2]
+        state = await stage.play(dict.fromkeys(gone, faults.Silent))
+        assert (state.result, state.attempt) == (stage.honest(), 2)
+        assert await stage.panel.gains() == {}, "they missed the vote only"
+
+    run(story())
+
+
+def test_a_committee_whose_majority_votes_and_then_goes_offline_is_replaced_and_pays(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path, 6, attempts=3)
+        gone = (await stage.panel.begin()).committee[:2]
+        state = await stage.play(dict.fromkeys(gone, faults.Mute))
+        assert state.result == stage.honest()
+        money = stage.panel.money
+        assert await stage.panel.gains() == {**dict.fromkeys(gone, -money), TREASURY: 2 * money}
+
+    run(story())
+
+
+def test_an_honest_post_is_left_alone(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path, **optimistic())
+        state = await stage.play({})
+        assert (state.result, state.aggregation_outcome) == (stage.honest(), "optimistic")
+        assert await stage.panel.gains() == {}
+
+    run(story())
+
+
+def test_the_watchtowers_replace_a_lying_poster_and_one_of_them_gets_its_bond(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path, **optimistic())
+        liar = (await stage.panel.begin()).aggregator
+        state = await stage.play({liar: faults.Lying})
+        assert (state.result, state.aggregation_outcome) == (stage.honest(), "majority")
+        assert state.post != state.result
+        gains = await stage.panel.gains()
+        assert gains == {liar: -stage.panel.money, state.challenger: stage.panel.money}
+
+    run(story())
+
+
+def test_a_griefing_challenger_pays_the_poster(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path, **optimistic())
+        committee = (await stage.panel.begin()).committee
+        griefer = next(m for m in stage.panel.members if m not in committee)
+        state = await stage.play({griefer: faults.Griefing})
+        assert state.result == stage.honest() == state.post
+        assert await stage.panel.gains() == {griefer: -stage.panel.money, committee[0]: stage.panel.money}
+
+    run(story())
+
+
+def test_a_silent_poster_is_replaced(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path, **optimistic())
+        silent = (await stage.panel.begin()).aggregator
+        state = await stage.play({silent: faults.Mute})
+        assert state.result == stage.honest()
+        assert await stage.panel.gains() == {silent: -stage.panel.money, TREASURY: stage.panel.money}
+
+    run(story())
+
+
+def test_bad_updates_are_refused_with_their_reasons(tmp_path):
+    """Withheld, poisoned with NaN, a hundred times too large, not a model: left out, and the round goes on."""
+
+    async def story() -> None:
+        nan = bytearray(parameters.to_bytes(arrays(8, 0.1)))
+        nan[-4:] = np.float32(np.nan).tobytes()
+        special = {
+            1: bytes(nan),
+            2: parameters.to_bytes(arrays(3, 10.0)),
+            3: b"not a model",
+        }
+        stage = await Stage9.ready(
+            tmp_path, 8, max_participants=8, round_pool=10**6, special=special, hidden=(4,), light_check=True
+        )
+        state = await stage.play({})
+        reasons = {1: "not-finite", 2: "norm", 3: "malformed", 4: "missing"}
+        expected = {stage.member(place): reason for place, reason in reasons.items()}
+        for ballot in (await stage.panel.progress()).ballots.values():
+            assert ballot.refused == expected
+        assert state.result == stage.honest(but=(1, 2, 3, 4))
+        assert set(state.valid) == set(stage.panel.members) - set(expected)
+        assert await stage.panel.gains() == {}
+
+    run(story())
+
+
+def test_an_update_served_to_a_minority_of_the_committee_is_refused(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path, 5, hidden=(0,))
+        data = stage.updates[stage.member(0)]
+        state = await stage.panel.begin()
+        state = await stage.play({}, own={state.committee[0]: data})
+        assert stage.member(0) not in state.valid
+        assert state.result == stage.honest(but=(0,))
+        assert await stage.panel.gains() == {}
+
+    run(story())
+
+
+def test_an_update_served_to_a_majority_of_the_committee_reaches_the_rest_through_them(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path, 5, hidden=(0,))
+        data = stage.updates[stage.member(0)]
+        state = await stage.panel.begin()
+        state = await stage.play({}, own=dict.fromkeys(state.committee[:2], data))
+        assert stage.member(0) in state.valid
+        assert state.result == stage.honest()
+        assert await stage.panel.gains() == {}, "the third could answer too"
+
+    run(story())
+
+
+def test_a_restarted_member_opens_the_answer_it_committed_to(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path)
+        panel = stage.panel
+        await panel.begin()
+        await panel.voted()
+        job = await panel.world.view.job("job")
+        first, *others = (await panel.state()).committee
+        seat = Seat(
+            panel.members[first],
+            Shelf(stage.shared),
+            DevBeacon(panel.world.signer, panel.world.clock),
+            Journal(tmp_path / first.replace(":", "-")),
+            None,  # type: ignore[arg-type]
+            job,  # type: ignore[arg-type]
+        )
+        assert await Aggregator(seat).act(await panel.state())
+        for other in others:
+            await panel.commit(other, stage.honest())
+        await panel.move()
+        again = Aggregator(seat)
+        state = await panel.state()
+        assert state.stage is Stage.REVEAL
+        assert await again.act(state)
+        assert not await again.act(state)
+        assert (await panel.progress()).answers == {first: stage.honest()}
+
+    run(story())
