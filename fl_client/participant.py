@@ -64,10 +64,10 @@ async def take_part(
 ) -> None:
     """All of a client's way: register, wait for the job, take part in each of its rounds."""
     building = asyncio.create_task(asyncio.to_thread(learner, share))
-    await steps.register(ledger)
-    log.info("registered as %s", ledger.member_id)
+    member = await steps.register(ledger)
+    log.info("registered as %s", member.id)
     record = await wait_for_job(ledger, job)
-    seat = Seat(ledger, store, beacons, Journal(journal), await building, record)
+    seat = Seat(ledger, store, beacons, Journal(journal), await building, record, member.id)
     check_public_set(seat)
     await Agent(seat, committee.named(share.aggregator)(seat), **pace).run()
     log.info("job %s is over", job)

@@ -14,11 +14,12 @@ import logging
 import secrets
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from chaincode import cid, commitment, draw, report
 from chaincode.encoding import domain
-from chaincode.records import Job, Phase, Reveal, RoundState
+from chaincode.records import Job, Member, Phase, Reveal, RoundState
 from fl_client.beacon import BeaconSource
 from fl_client.contracts import View
 from fl_client.errors import BadBeacon, CandorError, Disagreement, Refused
@@ -59,15 +60,12 @@ class Seat:
     journal: Journal
     learner: Learner
     job: Job
+    me: str = ""  # the own member id: that of the first key, which after a rotation is not the ledger's
     view: View = field(init=False)
 
     def __post_init__(self) -> None:
         self.view = View(self.ledger)
-
-    @property
-    def me(self) -> str:
-        """The own member id."""
-        return self.ledger.member_id
+        self.me = self.me or self.ledger.member_id
 
     def domain(self, round: int) -> bytes:
         """DOMAIN of the round."""
@@ -78,17 +76,22 @@ class Seat:
         return await self.store.get(model_cid, limit=self.job.spec.model_bytes)
 
 
-async def register(ledger: Ledger) -> None:
-    """Become a member, unless this client is one already; the deposit is paid from its own credits."""
+async def register(ledger: Ledger) -> Member:
+    """Become a member, unless this key acts for one already; the deposit is paid from its own credits."""
     view = View(ledger)
-    if await view.member(ledger.member_id) is None:
-        deposit = (await view.consortium()).registration.deposit
-        credits = await view.credits(ledger.member_id, deposit)
-        try:
-            await ledger.submit("Registry:register", credits)
-        except Refused as refusal:
-            if refusal.code != 409:  # registered meanwhile, by this client before a crash
-                raise
+    member = await view.me()
+    if member is not None:
+        return member
+    deposit = (await view.consortium()).registration.deposit
+    credits = await view.credits(ledger.member_id, deposit)
+    try:
+        receipt = await ledger.submit("Registry:register", credits)
+    except Refused as refusal:
+        member = await view.me() if refusal.code == 409 else None
+        if member is None:
+            raise
+        return member  # registered meanwhile, by this client before a crash
+    return msgspec.json.decode(receipt.payload, type=Member)
 
 
 async def open(seat: Seat, round: int) -> None:
