@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import time
 from collections.abc import AsyncIterable, Callable
 from typing import Any
 
@@ -24,16 +22,10 @@ class Commits:
 
     def __init__(self, stream: Callable[[int], AsyncIterable[Any]], start: int) -> None:
         self.following = start  # the number of the next block
-        self._newest_came = -math.inf
         self._stream = stream
         self._waiting: dict[str, asyncio.Future[blocks.Outcome]] = {}
         self._news = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name="commits")
-
-    @property
-    def quiet(self) -> float:
-        """Seconds since the newest block came."""
-        return time.monotonic() - self._newest_came
 
     def expect(self, tx_id: str) -> asyncio.Future[blocks.Outcome]:
         """A future for the transaction's outcome. Ask before submitting it, :meth:`forget` it after."""
@@ -82,7 +74,7 @@ class Commits:
             future = self._waiting.get(tx_id)
             if future is not None and not future.done():  # a re-sent copy comes later, as a duplicate
                 future.set_result(outcome)
-        self.following, self._newest_came = block.number + 1, time.monotonic()
+        self.following = block.number + 1
         self._news.set()
 
     def _raise_if_dead(self) -> None:

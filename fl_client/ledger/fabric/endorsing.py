@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -23,7 +23,7 @@ from .transport import Peer
 
 _log = logging.getLogger(__name__)
 _TIMEOUT = 35.0  # a peer gives its chaincode 30 s
-_PAUSES = (0.2, 0.4, 1.0)  # for peers a block apart, and for connections to a peer that is back again
+_PAUSES = (0.2, 0.4, 1.0)  # seconds; for peers a block apart, and connections to one that is just back
 _SLOW = 3.0  # seconds after which a further peer is asked beside one that does not answer
 _PATIENCE = 5.0  # seconds after which a call is not tried again
 _DEFECT = (
@@ -33,10 +33,16 @@ _DENIED = "access denied"
 
 
 class Endorsers:
-    """The channel's peers; ``peers`` holds the own organisation's first."""
+    """The channel's peers; ``peers`` holds the own organisation's first.
 
-    def __init__(self, peers: Sequence[Peer], *, timeout: float = _TIMEOUT) -> None:
-        self._peers = list(peers)
+    ``current`` says of a peer whether it has every block it should have: one that lags refuses
+    what is allowed, and endorses what is out of date.
+    """
+
+    def __init__(
+        self, peers: Sequence[Peer], current: Callable[[Peer], Awaitable[bool]], *, timeout: float = _TIMEOUT
+    ) -> None:
+        self._peers, self._current = list(peers), current
         self._timeout = timeout
         self._turn = itertools.count()
         self._breaker = Breaker()
@@ -46,18 +52,19 @@ class Endorsers:
         """Every peer: the own organisation's first, those that failed lately last."""
         return self._breaker.order(self._peers)
 
-    async def one(self, proposal: Proposal, what: str, peers: Sequence[Peer] = ()) -> Any:
+    async def one(self, proposal: Proposal, what: str, *, at_any_height: bool = False) -> Any:
         """The first peer's ProposalResponse; the next is asked when one is unreachable, ill or slow.
 
-        ``peers``: whom to ask, in that order (default: all, as :meth:`in_order` has them).
+        ``at_any_height``: also of a peer that is not current.
         Raises: Refused, Unavailable.
         """
-        waiting, errors = list(peers or self.in_order()), list[CandorError]()
+        waiting, errors = self.in_order(), list[CandorError]()
         asked: set[asyncio.Task[verdict.Outcome]] = set()
         try:
             while waiting or asked:
                 if waiting:
-                    asked.add(asyncio.create_task(self._ask(waiting.pop(0), proposal, _content)))
+                    ask = self._ask if at_any_height else self._ask_if_current
+                    asked.add(asyncio.create_task(ask(waiting.pop(0), proposal, _content)))
                 limit = _SLOW if waiting else None
                 done, asked = await asyncio.wait(asked, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
                 for outcome in (task.result() for task in done):
@@ -73,28 +80,17 @@ class Endorsers:
         )
 
     async def most(
-        self,
-        proposal: Proposal,
-        what: str,
-        content: Callable[[Any], bytes] | None = None,
-        *,
-        lagging: bool = False,
+        self, proposal: Proposal, what: str, content: Callable[[Any], bytes] | None = None
     ) -> Sequence[Any]:
         """Equal ProposalResponses from more than half of the organisations, one each.
 
         ``content``: what of a response has to be equal; by default all that is endorsed.
-        ``lagging``: there was a block so lately that peers may not have it yet, so that a refusal
-        has to come twice to be believed.
         Raises: Refused, Disagreement, Unavailable.
         """
-        began, doubted = time.monotonic(), lagging
+        began = time.monotonic()
         for pause in _PAUSES:
             try:
                 return await self._round(proposal, what, content or _content)
-            except Refused:
-                if not doubted:
-                    raise
-                doubted = False
             except (Disagreement, Unavailable):
                 if time.monotonic() - began > _PATIENCE:
                     raise
@@ -135,10 +131,18 @@ class Endorsers:
         """The organisation's answer, from its first peer that is well."""
         outcome: verdict.Outcome = Unavailable(f"{organisation} has no peer")
         for peer in self._breaker.order(each for each in self._peers if each.msp_id == organisation):
-            outcome = await self._ask(peer, proposal, content)
+            outcome = await self._ask_if_current(peer, proposal, content)
             if not isinstance(outcome, Unavailable) and not _is_defect(outcome):
                 break
         return outcome
+
+    async def _ask_if_current(
+        self, peer: Peer, proposal: Proposal, content: Callable[[Any], bytes]
+    ) -> verdict.Outcome:
+        if not await self._current(peer):
+            self._breaker.failed(peer)
+            return Unavailable(f"{peer.name} does not have the newest block")
+        return await self._ask(peer, proposal, content)
 
     async def _ask(self, peer: Peer, proposal: Proposal, content: Callable[[Any], bytes]) -> verdict.Outcome:
         began = time.monotonic()

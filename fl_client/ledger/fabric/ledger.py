@@ -34,9 +34,9 @@ from .transport import Orderer, Peer
 
 _COMMIT_TIMEOUT = 45.0
 _RESEND = 3.0
-_LAG = 1.0  # a block reaches every peer that is well within this
 _STATUS_TIMEOUT = 5.0
 _HEIGHT_TIMEOUT = 2.0
+_CATCH_UP, _POLL = 2.0, 0.03
 _DRAIN = 0.05  # grpc.aio tells the ends of cancelled calls a moment later, and not to a closed loop
 
 
@@ -61,6 +61,7 @@ class FabricLedger(Ledger):
         self.channel, self.chaincode = connection.channel, connection.chaincode
         self.organisations = connection.organisations
         self._nodes: list[Peer | Orderer] = []
+        self._heights: dict[Peer, int] = {}  # at least
         self._seen = 0  # the height after the newest transaction of this client
 
     async def __aenter__(self) -> Self:
@@ -73,7 +74,8 @@ class FabricLedger(Ledger):
         peers = [Peer(each) for each in ordered]
         orderers = [Orderer(each) for each in self._connection.orderers]
         self._nodes = [*peers, *orderers]
-        self._peers, self._endorsers, self._orderers = peers, Endorsers(peers), Orderers(orderers)
+        self._peers, self._orderers = peers, Orderers(orderers)
+        self._endorsers = Endorsers(peers, self._is_current)
         self._follower = self._new_follower()
         try:
             stream = functools.partial(self._follower.blocks, filtered=True)
@@ -92,7 +94,7 @@ class FabricLedger(Ledger):
         self, transaction: str, *args: Any, transient: Mapping[str, bytes] | None = None
     ) -> Receipt:
         proposal = self._propose(transaction, args, transient)
-        endorsements = await self._endorsers.most(proposal, transaction, lagging=self._peers_may_lag)
+        endorsements = await self._endorsers.most(proposal, transaction)
         outcome = await self._commit(proposal.tx_id, proposal.envelope(endorsements))
         self._seen = max(self._seen, outcome.block + 1)
         if outcome.code in blocks.READ_CONFLICTS:
@@ -102,15 +104,12 @@ class FabricLedger(Ledger):
         return Receipt(proposal.tx_id, outcome.block, signed_result(endorsements[0]))
 
     async def evaluate(self, transaction: str, *args: Any) -> bytes:
-        proposal, peers = self._propose(transaction, args), await self._up_to_date()
-        return bytes((await self._endorsers.one(proposal, transaction, peers)).response.payload)
+        proposal = self._propose(transaction, args)
+        return bytes((await self._endorsers.one(proposal, transaction)).response.payload)
 
     async def agree(self, transaction: str, *args: Any) -> bytes:
         proposal = self._propose(transaction, args)
-        answers = await self._endorsers.most(
-            proposal, transaction, signed_result, lagging=self._peers_may_lag
-        )
-        return signed_result(answers[0])
+        return signed_result((await self._endorsers.most(proposal, transaction, signed_result))[0])
 
     async def changed(self, timeout: float) -> bool:  # noqa: ASYNC109
         return await self._commits.changed(timeout)
@@ -130,10 +129,6 @@ class FabricLedger(Ledger):
             if 0 <= number < await self.height():
                 raise
             raise NotStored(f"there is no block {number} yet") from error
-
-    @property
-    def _peers_may_lag(self) -> bool:
-        return self._commits.quiet < _LAG
 
     async def _commit(self, tx_id: str, envelope: Any) -> blocks.Outcome:
         """Send the envelope until it is in a block.
@@ -208,18 +203,22 @@ class FabricLedger(Ledger):
     def _new_follower(self) -> Follower:
         return Follower(self._endorsers.in_order, self.channel, self._user)
 
-    async def _up_to_date(self) -> Sequence[Peer]:
-        """The peers to ask in order, without those that lack what this client has seen.
+    async def _is_current(self, peer: Peer) -> bool:
+        """Whether the peer has all the blocks that this client knows of; waits a little for it.
 
-        The one that the blocks come from has it; others are asked for their heights, which is
-        seldom needed: when the preferred peer is just back, or hangs.
+        So one's own writes are read and endorsed upon, whichever peer is asked.
         """
-        order = self._endorsers.in_order()
-        if order[0] is self._follower.peer and self._commits.following >= self._seen:
-            return order
+        if peer is self._follower.peer:
+            self._heights[peer] = self._commits.following
         seen = max(self._seen, self._commits.following)
-        heights = await asyncio.gather(*(self._height_of(peer) for peer in order))
-        return [peer for peer, height in zip(order, heights, strict=True) if height >= seen] or order
+        end = time.monotonic() + _CATCH_UP
+        while self._heights.get(peer, 0) < seen:
+            if (height := await self._height_of(peer)) < 0 or time.monotonic() > end:
+                return False
+            self._heights[peer] = height
+            if height < seen:
+                await asyncio.sleep(_POLL)
+        return True
 
     async def _height_of(self, peer: Peer) -> int:
         """The peer's height; -1 when it does not tell."""
@@ -238,7 +237,7 @@ class FabricLedger(Ledger):
         """A query of the peer's own chaincode about its ledger."""
         proposal = propose(self._user, self.channel, "qscc", function, args)
         try:
-            response = await self._endorsers.one(proposal, f"qscc {function}")
+            response = await self._endorsers.one(proposal, f"qscc {function}", at_any_height=True)
         except Refused as error:  # qscc knows no refusals, only peers in trouble
             raise Unavailable(f"qscc {function}: {error.message}") from error
         return bytes(response.response.payload)
