@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from chaincode import rotation
 from chaincode.records import Member, Phase, Registration, SuspendMember
+from fl_client import steps
 from fl_client.ledger.embedded import EmbeddedIdentity, EmbeddedLedger
 from tests.attacks.scenes import RUNNING, refused, scene, story
 from tests.world import ORGANISATIONS, World
@@ -245,6 +246,17 @@ async def test_a_member_finds_itself_by_its_acting_key():
     assert found.id == holder.id
     await refused(403, old.ledger.evaluate("Registry:me"))
     assert await View(world.client(ORG1, "nobody")).me() is None
+
+
+@story
+async def test_a_client_that_starts_under_its_new_key_goes_on_as_the_same_member():
+    world, holder = await held()
+    assert (await steps.register(holder.ledger)).id == holder.id
+    await holder.rotate(ec.generate_private_key(ec.SECP256R1()))
+    assert (await steps.register(holder.ledger)).id == holder.id
+    fresh = world.client(ORG1, "fresh")
+    await world.admins[ORG1].submit("Registry:allow", key_of(fresh))
+    assert (await steps.register(fresh)).id == fresh.member_id
 
 
 @pytest.mark.parametrize("phase", RUNNING)
