@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from chaincode.shim.memory import ReadWriteSet
 from tests.world import World
 
 MONEY = ("credit/", "entry/")
@@ -15,7 +18,7 @@ DECLARED: dict[str, tuple[str, ...]] = {
     "Jobs": ("job/", "escrow/", "cancelled/", *MONEY),
     "Rounds": ("slot/", "reveal/", *ROUND, *MONEY),
     "Settlement": ("missing/", "outcome/", *ROUND, *MONEY),
-    "Aggregation": ("aggregate/", "committee/", "vote/", "challenge/", "bond/", "post/", *ROUND, *MONEY),
+    "Aggregation": ("ballot/", "answer/", "opened/", *ROUND, *MONEY),
     "Beacon": (),
 }
 
@@ -36,8 +39,4 @@ def undeclared(world: World) -> list[tuple[str, str]]:
 
 def writes(read_write_set: bytes) -> list[str]:
     """The keys a transaction writes."""
-    import msgspec
-
-    from chaincode.shim.memory import ReadWriteSet
-
     return [key for key, _ in msgspec.msgpack.decode(read_write_set, type=ReadWriteSet).writes]
