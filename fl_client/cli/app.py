@@ -9,7 +9,7 @@ from types import FrameType
 
 import typer
 
-from fl_client.cli import client, demo, network, score
+from fl_client.cli import client, demo, governance, job, member, network, score, token
 from fl_client.errors import CandorError
 
 app = typer.Typer(
@@ -22,6 +22,10 @@ app.command("demo")(demo.demo)
 app.command("score")(score.score)
 app.add_typer(network.app, name="network")
 app.add_typer(client.app, name="client")
+app.add_typer(governance.app, name="governance")
+app.add_typer(member.app, name="member")
+app.add_typer(token.app, name="token")
+app.add_typer(job.app, name="job")
 
 
 def main() -> None:

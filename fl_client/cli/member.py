@@ -1,0 +1,122 @@
+"""`candor member`: who takes part."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from chaincode import rotation
+from chaincode.records import Member
+from fl_client import money
+from fl_client.cli import session
+from fl_client.cli.session import ConnectionFile, Json, Who
+from fl_client.contracts import View
+from fl_client.errors import BadInput
+
+app = typer.Typer(help="Members: who they are, and how one becomes one.", no_args_is_help=True)
+_KEY = re.compile(r"(?:.*:)?([0-9a-f]{64})")
+
+
+@app.command("list")
+def members(connection: ConnectionFile = None, identity: Who = "Admin", json: Json = False) -> None:
+    """Every member there has been."""
+    found = session.run(connection, identity, lambda view: view.members())
+    rows = [(each.name, each.msp_id, each.status, money.shown(each.deposit), each.id) for each in found]
+    session.put_table(found, json, ("Name", "Organisation", "Status", "Deposit", "Id"), rows)
+
+
+@app.command()
+def show(
+    member: Annotated[str | None, typer.Argument(help="A member's id; yourself by default.")] = None,
+    connection: ConnectionFile = None,
+    identity: Who = "Admin",
+    json: Json = False,
+) -> None:
+    """One member."""
+    found = session.run(connection, identity, lambda view: view.member(member) if member else view.me())
+    if found is None:
+        raise BadInput(f"there is no member {member}" if member else "this identity is not a member")
+    _put(found, json)
+
+
+@app.command()
+def allow(
+    who: Annotated[str, typer.Argument(help="A key's SHA-256, a member id to be, or an enrolment id.")],
+    connection: ConnectionFile = None,
+    identity: Who = "Admin",
+    json: Json = False,
+) -> None:
+    """The organisation's admin lets a client register: by its key, or by its enrolment id."""
+    key = _KEY.fullmatch(who)
+    call = ("Registry:allow", key[1]) if key else ("Registry:allow-name", who)
+    session.run(connection, identity, lambda view: view.ledger.submit(*call))
+    session.put({"allowed": call[1]}, json, f"{who} may register now.")
+
+
+@app.command()
+def register(identity: Who, connection: ConnectionFile = None, json: Json = False) -> None:
+    """Become a member; a deposit, where there is one, is paid from what the account holds."""
+    from fl_client import steps
+
+    _put(session.run(connection, identity, lambda view: steps.register(view.ledger)), json)
+
+
+@app.command()
+def rotate(
+    identity: Who,
+    new_key: Annotated[Path, typer.Option(help="PEM file of the new private key.")],
+    connection: ConnectionFile = None,
+    json: Json = False,
+) -> None:
+    """Hand over to another key; enrol it for a certificate of its own first."""
+    private = _private_key(new_key)
+    _put(session.run(connection, identity, lambda view: rotated(view, private)), json)
+
+
+@app.command()
+def leave(identity: Who, connection: ConnectionFile = None, json: Json = False) -> None:
+    """Give up membership; the deposit comes back at once."""
+    session.run(connection, identity, lambda view: view.ledger.submit("Registry:leave"))
+    session.put({"status": "left"}, json, "Left; the deposit is back in the account.")
+
+
+async def rotated(view: View, private: ec.EllipticCurvePrivateKey) -> Member:
+    """Rotate the acting key to `private`, both keys consenting."""
+    member = await view.me()
+    if member is None:
+        raise BadInput("this identity is not a member", "Register it first: candor member register")
+    key = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    ledger = view.ledger
+    signed = rotation.message(
+        ledger.channel, ledger.chaincode, member.id, member.key, rotation.key_id(key), member.rotations
+    )
+    receipt = await ledger.submit("Registry:rotate", key, rotation.sign(private, signed))
+    return msgspec.json.decode(receipt.payload, type=Member)
+
+
+def _private_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        private = load_pem_private_key(path.read_bytes(), None)
+    except OSError as fault:
+        raise BadInput(f"cannot read the private key {path}: {fault.strerror}") from fault
+    except (ValueError, TypeError) as fault:
+        raise BadInput(f"{path} is not an unencrypted PEM private key") from fault
+    if not isinstance(private, ec.EllipticCurvePrivateKey):
+        raise BadInput(f"the private key {path} is not an EC key", "Make one on P-256")
+    return private
+
+
+def _put(member: Member, json: bool) -> None:
+    session.put(
+        member,
+        json,
+        f"{member.id}",
+        f"  name {member.name}, {member.status}, deposit {money.shown(member.deposit)}",
+        f"  acting key {member.key}, rotated {member.rotations} times",
+    )
