@@ -9,7 +9,7 @@ from types import FrameType
 
 import typer
 
-from fl_client.cli import client, demo, governance, job, member, network, score, token
+from fl_client.cli import client, demo, governance, incentives, job, member, network, score, token
 from fl_client.errors import CandorError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("demo")(demo.demo)
+app.command("incentives")(incentives.incentives)
 app.command("score")(score.score)
 app.add_typer(network.app, name="network")
 app.add_typer(client.app, name="client")

@@ -7,21 +7,56 @@ without constructor arguments, named by import path ``module:Class``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 import numpy as np
 
 from fl_client.named import resolve
-from fl_client.training.trainer import Trainer
+from fl_client.training.trainer import Weights
+
+
+class Learns(Protocol):
+    """What behaviours need of a `Trainer` (see there)."""
+
+    def initial(self) -> list[np.ndarray]: ...
+
+    def train(
+        self,
+        global_weights: Weights,
+        x: np.ndarray,
+        y: np.ndarray,
+        *,
+        epochs: int = 5,
+        batch: int = 32,
+        seed: int = 0,
+    ) -> list[np.ndarray]: ...
+
+    def probabilities(self, weights: Weights, x: np.ndarray) -> np.ndarray: ...
+
+    def predict(self, weights: Weights, x: np.ndarray) -> np.ndarray: ...
+
+    def accuracy(self, weights: Weights, x: np.ndarray, y: np.ndarray) -> float: ...
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a round that is over has made public."""
+
+    items: np.ndarray  # the places of its tasks in the public set, (T,)
+    batch: np.ndarray  # its public inputs (T, …), in task order
+    weights: Sequence[np.ndarray]  # the global model it began with
+    reports: Mapping[str, np.ndarray]  # who revealed → its symbols (T,); empty where a round had no reports
+    me: str = ""  # the client's own name in ``reports``
+    seed: int = 0  # the client's own in that round
 
 
 @dataclass(frozen=True)
 class Work:
     """What a client has in hand in one round."""
 
-    trainer: Trainer
+    trainer: Learns
     alphabet: int  # C, the number of symbols
     x: np.ndarray  # own inputs (n, …)
     y: np.ndarray  # own labels (n,)
@@ -30,6 +65,13 @@ class Work:
     seed: int  # see ``seed``
     epochs: int = 5
     batch_size: int = 32
+    local_only: bool = (
+        False  # the report comes from a model of private data alone (the job's mechanism says so)
+    )
+    effort: int = 800  # mini-batches an honest client trains such a model with
+    round: int = 1
+    items: np.ndarray | None = None  # the places of the batch in the public set, (T,), where known
+    past: Sequence[Past] = ()  # earlier rounds, the first one first, as far as the client kept them
 
     @property
     def rng(self) -> np.random.Generator:
@@ -51,26 +93,34 @@ class Behaviour(Protocol):
 
 
 class Honest:
-    """Trains the global model on all its private data; that one model gives the report and the update
-    (mechanism ``paper``)."""
+    """Trains the global model on all its private data, which gives the update. The report comes from that same
+    model (mechanism ``paper``), or from one that never saw the global model (``work.local_only``)."""
 
     def train(self, work: Work) -> Sequence[np.ndarray]:
         """See Behaviour."""
-        return _fit(work, work.x, work.y)
+        return tuned(work, *self.data(work))
 
     def infer(self, work: Work, weights: Sequence[np.ndarray]) -> np.ndarray:
         """See Behaviour."""
-        return work.trainer.predict(weights, work.batch)
+        return work.trainer.predict(self.report_model(work, weights), work.batch)
+
+    def report_model(self, work: Work, weights: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """The model that answers: ``weights``, what ``train`` returned, unless reports are local-only."""
+        return local_model(work, *self.data(work)) if work.local_only else weights
+
+    def data(self, work: Work) -> tuple[np.ndarray, np.ndarray]:
+        """The inputs and labels it learns from."""
+        return work.x, work.y
 
 
 class Tenth(Honest):
     """Honest work on a tenth of the private data (rounded up), the same tenth every round: less effort, not
     a lie."""
 
-    def train(self, work: Work) -> Sequence[np.ndarray]:
-        """See Behaviour."""
+    def data(self, work: Work) -> tuple[np.ndarray, np.ndarray]:
+        """See Honest."""
         few = np.random.default_rng(len(work.x)).permutation(len(work.x))[: -(-len(work.x) // 10)]
-        return _fit(work, work.x[few], work.y[few])
+        return work.x[few], work.y[few]
 
 
 class Random:
@@ -102,5 +152,14 @@ def seed(job_seed: int, client: str | int, round: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def _fit(work: Work, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+def tuned(work: Work, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    """The global model after the round's epochs on these data."""
     return work.trainer.train(work.weights, x, y, epochs=work.epochs, batch=work.batch_size, seed=work.seed)
+
+
+def local_model(work: Work, x: np.ndarray, y: np.ndarray, share: float = 1.0) -> list[np.ndarray]:
+    """The job's untrained model after ``share`` of an honest client's mini-batches on these data alone."""
+    epochs = max(1, round(share * work.effort / -(-len(x) // work.batch_size)))
+    return work.trainer.train(
+        work.trainer.initial(), x, y, epochs=epochs, batch=work.batch_size, seed=work.seed
+    )

@@ -62,11 +62,15 @@ class Trainer:
                 self._model.train_on_batch(x[items], y[items])
         return [_float32(weight) for weight in self._model.get_weights()]
 
-    def predict(self, weights: Weights, x: np.ndarray) -> np.ndarray:
-        """The most probable label of each input, (n,) int64; of equals the smallest."""
+    def probabilities(self, weights: Weights, x: np.ndarray) -> np.ndarray:
+        """The model's output for each input, (n, C): probabilities, or logits if the model ends in them."""
         self._load(weights)
         parts = [self._model(x[i : i + _ROWS], training=False) for i in range(0, len(x), _ROWS)]
-        return np.concatenate([np.argmax(np.asarray(part), axis=-1) for part in parts]).astype(np.int64)
+        return np.concatenate([np.asarray(part) for part in parts])
+
+    def predict(self, weights: Weights, x: np.ndarray) -> np.ndarray:
+        """The most probable label of each input, (n,) int64; of equals the smallest."""
+        return np.argmax(self.probabilities(weights, x), axis=-1).astype(np.int64)
 
     def accuracy(self, weights: Weights, x: np.ndarray, y: np.ndarray) -> float:
         """The share of inputs whose predicted label is the true one, in [0, 1]."""

@@ -1,0 +1,58 @@
+"""Every attacker the lab knows, by name; one's own by import path ``module:Class``."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from fl_client.incentives.attackers import coalitions, defect, effort, lies, public, updates
+from fl_client.incentives.attackers.base import Attacker, Coalition
+from fl_client.named import resolve
+from fl_client.training.behaviour import Behaviour
+
+ATTACKERS: dict[str, type] = {
+    "random": lies.Random,
+    "constant": lies.Constant,
+    "permutation": lies.Permutation,
+    "label-swap": lies.LabelSwap,
+    "flipped": lies.Flipped,
+    "noisy": lies.Noisy,
+    "data-5": effort.Data5,
+    "data-10": effort.Data10,
+    "data-20": effort.Data20,
+    "data-33": effort.Data33,
+    "data-50": effort.Data50,
+    "data-75": effort.Data75,
+    "steps-10": effort.Steps10,
+    "steps-33": effort.Steps33,
+    "copy-global": public.CopyGlobal,
+    "second-label": public.SecondLabel,
+    "noisy-global": public.NoisyGlobal,
+    "extrapolated-global": public.ExtrapolatedGlobal,
+    "stale": public.Stale,
+    "replay": public.Replay,
+    "distilled-global": public.DistilledGlobal,
+    "revealed-labels": public.RevealedLabels,
+    "once-reuse": defect.OnceReuse,
+    "once-distil": defect.OnceDistil,
+    "once-revealed": defect.OnceRevealed,
+    "once-copy": defect.OnceCopy,
+    "poisoner": updates.Poisoner,
+    "null-update": updates.NullUpdate,
+    "copied-update": updates.CopiedUpdate,
+    "replayed-update": updates.ReplayedUpdate,
+    "disguised-update": updates.Disguised,
+    "two-identities": coalitions.TwoIdentities,
+    "shared-random": coalitions.SharedRandom,
+    "exact-copies": coalitions.ExactCopies,
+    "noisy-copies-10": coalitions.NoisyCopies10,
+    "noisy-copies-30": coalitions.NoisyCopies30,
+    "second-choices": coalitions.SecondChoices,
+    "same-data": coalitions.SameData,
+}
+
+__all__ = ["ATTACKERS", "Attacker", "Coalition", "attacker"]
+
+
+def attacker(name: str) -> Behaviour | Coalition:
+    """The attacker called ``name`` (or ``module:Class``); BadInput if there is none."""
+    return cast("Behaviour | Coalition", resolve(name, ATTACKERS, "attacker")())
