@@ -114,7 +114,7 @@ def peer(plan: Plan, identities: Identities, org: Organisation) -> dict[str, Any
         },
         "ledger": {
             "state": {"stateDatabase": "goleveldb", "totalQueryLimit": 100000},
-            "history": {"enableHistoryDatabase": False},
+            "history": {"enableHistoryDatabase": True},  # when a payment was made: Token:statement
             "snapshots": {"rootDir": str(data / "snapshots")},
         },
         "operations": {"listenAddress": plan.ports.address(f"{name}/operations")},

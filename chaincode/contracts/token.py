@@ -21,7 +21,7 @@ from chaincode.records import (
     Positive,
     Record,
 )
-from chaincode.shim import Contract, Stub, query, transaction
+from chaincode.shim import Contract, PeerError, Stub, query, transaction
 from chaincode.shim.errors import Conflict, Invalid, Unprocessable
 from chaincode.shim.keys import prefix_range
 
@@ -114,7 +114,8 @@ class CreditLine(msgspec.Struct, frozen=True):
 class StatementLine(msgspec.Struct, frozen=True):
     """Who paid what (`amount` is signed, `other` the counterparty), why (`kind`, `memo`), and when.
 
-    `time` is unix seconds as the paying client claimed; the order of blocks is what is certain.
+    `time` is unix seconds as the paying client claimed, 0 where the peer keeps no history: it proves nothing, and
+    is in no state.
     """
 
     id: str
@@ -154,11 +155,10 @@ class Token(Contract):
     async def statement(self, stub: Stub, account: Account, after: LineId = "") -> list[StatementLine]:
         """The account's statement behind the line `after`, 100 lines at a time, by transaction id."""
         found = await _page(stub, keys.entry(account), after, Entry, STATEMENT_PAGE)
+        times = await _claimed(stub, [keys.entry(account) + name for name, _ in found])
         return [
-            StatementLine(
-                name, line.amount, line.kind, line.other, line.memo, await _claimed(stub, account, name)
-            )
-            for name, line in found
+            StatementLine(name, line.amount, line.kind, line.other, line.memo, time)
+            for (name, line), time in zip(found, times, strict=True)
         ]
 
     @query
@@ -190,10 +190,12 @@ async def _page(stub: Stub, prefix: str, after: str, kind: type[R], size: int) -
     return found
 
 
-async def _claimed(stub: Stub, account: str, name: str) -> int:
-    async for written in stub.history(keys.entry(account) + name):
-        return written.timestamp
-    return 0
+async def _claimed(stub: Stub, written: list[str]) -> list[int]:
+    """When the keys were written, by their writers' clocks; zeros where the peer keeps no history."""
+    try:
+        return [[each.timestamp async for each in stub.history(key)][0] for key in written]
+    except PeerError:
+        return [0] * len(written)
 
 
 async def _total(stub: Stub, prefix: str, kind: type[Record], field: str) -> int:

@@ -93,4 +93,6 @@ def supply(connection: ConnectionFile = None, identity: Who = "Admin", json: Jso
 
 
 def _when(time: int) -> str:
+    if not time:
+        return "unknown"
     return datetime.datetime.fromtimestamp(time, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from chaincode.records import SPENDABLE, TREASURY, Phase
+from chaincode.shim import PeerError
+from chaincode.shim.memory import MemoryStub
 from fl_client import wallet
 from fl_client.contracts import View
 from fl_client.errors import BadInput
@@ -219,6 +221,18 @@ async def test_a_long_statement_and_many_credits_come_in_pages_without_gap_or_re
     assert len(lines) == len({line.id for line in lines}) == 130
     assert sum(line.amount for line in lines) == 130
     assert len(await world.view.all_credits(ORG2)) == 130
+
+
+@story
+async def test_a_statement_does_without_times_where_the_peers_keep_no_history(monkeypatch):
+    async def history(self, key):
+        raise PeerError("history database is not enabled")
+        yield
+
+    monkeypatch.setattr(MemoryStub, "history", history)
+    world = await funded()
+    (line,) = await world.view.statement(ORG1)
+    assert (line.amount, line.kind, line.time) == (1000, "mint", 0)
 
 
 @pytest.mark.parametrize("after", ["x", "a/b", "a/1\n", "\U0010ffff", "\0", "a" * 200 + "/1"])
