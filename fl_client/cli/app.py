@@ -9,7 +9,7 @@ from types import FrameType
 
 import typer
 
-from fl_client.cli import client, demo, governance, incentives, job, member, network, score, token
+from fl_client.cli import audit, client, demo, governance, incentives, job, member, network, score, token
 from fl_client.errors import CandorError
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("incentives")(incentives.incentives)
 app.command("score")(score.score)
+app.command("audit")(audit.audit)
+app.command("export")(audit.export)
 app.add_typer(network.app, name="network")
 app.add_typer(client.app, name="client")
 app.add_typer(governance.app, name="governance")

@@ -1,0 +1,66 @@
+"""Which content a job's audit needs, and what for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from chaincode.contracts import keys
+from chaincode.shim.memory import WorldState
+from fl_client.audit.executor import record
+
+LAST = "\U0010ffff"
+
+
+class Need(NamedTuple):
+    """One content by its CID; not `required`: the audit can do without it."""
+
+    cid: str
+    what: str
+    required: bool
+
+
+def rounds(state: WorldState, job: str) -> list[int]:
+    """The job's rounds that were opened."""
+    prefix = keys.state(job, 0).rpartition("/")[0] + "/"
+    found = []
+    for key, _ in state.items(prefix, prefix + LAST):
+        number = key.removeprefix(prefix)
+        if number.isdecimal():
+            found.append(int(number))
+    return sorted(found)
+
+
+def needs(state: WorldState, job: str) -> Iterator[Need]:
+    """The content of a job as the ledger names it: models, public items, reports and updates."""
+    spec = (record(state, keys.job(job)) or {}).get("spec", {})
+    for name, what in (("model", "the initial model"), ("public_set", "the public items")):
+        if spec.get(name):
+            yield Need(str(spec[name]), what, name == "model")
+    for number in rounds(state, job):
+        current = record(state, keys.state(job, number)) or {}
+        for cid in dict.fromkeys((current.get("result"), current.get("post"))):
+            if cid:
+                yield Need(str(cid), f"the model of round {number}", cid == current.get("result"))
+        for member, shown in reveals(state, job, number).items():
+            aside = member in current.get("set_aside", [])
+            yield Need(shown.get("report", ""), f"{member}'s report of round {number}", not aside)
+            valid = member in current.get("valid", [])
+            yield Need(shown.get("update", ""), f"{member}'s update of round {number}", valid)
+
+
+def reveals(state: WorldState, job: str, number: int) -> dict[str, dict[str, Any]]:
+    """Who has revealed what in a round."""
+    return _under(state, keys.reveal(job, number))
+
+
+def outcomes(state: WorldState, job: str, number: int) -> dict[str, dict[str, Any]]:
+    """What each participant's round came to."""
+    return _under(state, keys.outcome(job, number))
+
+
+def _under(state: WorldState, prefix: str) -> dict[str, dict[str, Any]]:
+    return {
+        key.removeprefix(prefix): json.loads(entry.value) for key, entry in state.items(prefix, prefix + LAST)
+    }

@@ -1,0 +1,88 @@
+"""The embedded ledger's blocks: a chain of hashes, without signatures."""
+
+from __future__ import annotations
+
+import msgspec
+
+from chaincode.shim.memory import ReadWriteSet
+from fl_client.audit.blocks import VALID, Block, Blocks, Transaction
+from fl_client.audit.findings import Class, Finding
+from fl_client.ledger.embedded.records import BlockRecord, TransactionRecord
+
+
+class EmbeddedBlocks(Blocks):
+    """Checks the hash chain, duplicates and that more than half of the organisations are named as endorsers.
+
+    `organisations`: the embedded network's; its records hold no certificates to learn them from.
+    """
+
+    kind = "embedded"
+    checks = ("the chain of block hashes", "no transaction twice", "endorsers by name (records are unsigned)")
+
+    def __init__(self, channel: str, chaincode: str, organisations: tuple[str, ...]) -> None:
+        self._channel, self._chaincode, self._organisations = channel, chaincode, organisations
+        self._next, self._previous = 0, ""
+        self._seen: set[str] = set()
+
+    def read(self, raw: bytes) -> Block:
+        number = self._next
+        self._next += 1
+        try:
+            record = BlockRecord.from_bytes(raw)
+        except (msgspec.MsgspecError, ValueError) as fault:
+            return Block(
+                number, "", (), [Finding(Class.FORMAT, f"the block cannot be read: {fault}", number)]
+            )
+        findings = self._chain(record, number)
+        self._previous = record.hash()
+        transactions = [
+            self._transaction(number, index, each) for index, each in enumerate(record.transactions)
+        ]
+        return Block(number, record.hash(), transactions, findings)
+
+    def _chain(self, record: BlockRecord, number: int) -> list[Finding]:
+        findings = []
+        if record.number != number:
+            what = "the block has another number than its place"
+            findings.append(Finding(Class.CHAIN, what, number, "", str(number), str(record.number)))
+        if record.previous != self._previous:
+            what = "the hash of the block before is another"
+            findings.append(Finding(Class.CHAIN, what, number, "", self._previous, record.previous))
+        return findings
+
+    def _transaction(self, number: int, index: int, record: TransactionRecord) -> Transaction:
+        findings, fault, rwset = [], "", ReadWriteSet()
+
+        def found(kind: Class, flag: str, what: str) -> None:
+            nonlocal fault
+            fault = fault or flag
+            if record.code == VALID:
+                findings.append(Finding(kind, what, number, record.tx_id))
+
+        if record.tx_id in self._seen:
+            found(Class.DUPLICATE, "DUPLICATE_TXID", "the transaction was in a block before")
+        self._seen.add(record.tx_id)
+        endorsers = set(record.endorsers).intersection(self._organisations)
+        if 2 * len(endorsers) <= len(self._organisations):
+            what = f"endorsed by {', '.join(sorted(endorsers)) or 'nobody'}"
+            found(Class.ENDORSEMENT, "ENDORSEMENT_POLICY_FAILURE", what)
+        try:
+            rwset = msgspec.msgpack.decode(record.read_write_set, type=ReadWriteSet)
+        except (msgspec.MsgspecError, ValueError) as error:
+            found(Class.FORMAT, "BAD_RWSET", f"its read/write set cannot be read: {error}")
+        return Transaction(
+            block=number,
+            index=index,
+            tx_id=record.tx_id,
+            code=record.code,
+            channel=self._channel,
+            chaincode=self._chaincode,
+            creator=record.creator,
+            args=record.args,
+            rwsets={self._chaincode: rwset},
+            payload=record.payload,
+            event=record.event,
+            endorsers=tuple(record.endorsers),
+            fault=fault,
+            findings=tuple(findings),
+        )

@@ -1,0 +1,149 @@
+"""Running recorded transactions again, with the very contracts that endorsed them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from chaincode import contracts
+from chaincode.beacon import BeaconInfo
+from chaincode.contracts import keys
+from chaincode.contracts.settings import Settings
+from chaincode.shim import Identity, Refusal
+from chaincode.shim.memory import Endorsement, MemoryStub, ReadWriteSet, WorldState, endorse
+from fl_client.audit.blocks import Transaction
+from fl_client.audit.clock import AuditClock
+
+PATIENCE = 3600.0  # seconds for one transaction: an auditor's machine may be slow
+INIT = "Governance:init"
+REVEAL, SETTLE = "Rounds:reveal", "Settlement:settle"
+
+Fetch = Callable[[str], Awaitable[bytes | None]]  # content by CID
+
+
+class Absent(Exception):
+    """Content a transaction was endorsed with is not to be had: CID -> whose it is."""
+
+    def __init__(self, missing: Mapping[str, str]) -> None:
+        super().__init__(", ".join(missing))
+        self.missing = dict(missing)
+
+
+class _Server(contracts.Consortium):
+    """The contracts of a chaincode server that waits as long as it takes."""
+
+    def __init__(self, settings: Settings, clock: AuditClock) -> None:
+        super().__init__(settings, clock)
+        self._deadline = PATIENCE
+
+
+class Executor:
+    """The contracts under the founding terms that `Governance:init` itself carries, on the audit's clock."""
+
+    def __init__(self, chaincode: str, fetch: Fetch) -> None:
+        self._chaincode, self._fetch = chaincode, fetch
+        self._server: _Server | None = None
+        self._clock: AuditClock | None = None
+
+    async def run(self, tx: Transaction, state: WorldState, least: int) -> Endorsement:
+        """The endorsement of an honest server that lives at `least` or later. Raises: Absent."""
+        if tx.name == INIT and self._server is None:
+            self._found(tx)
+        transient = await self._transient(tx, state)
+        if self._server is None or self._clock is None:
+            return Endorsement(409, "the consortium is not founded", b"", ReadWriteSet(), None)
+        try:
+            creator = Identity.parse(tx.creator)
+        except Refusal as refusal:
+            return Endorsement(refusal.code, refusal.to_json(), b"", ReadWriteSet(), None)
+        self._clock.at(least)
+        stub = MemoryStub(
+            state,
+            channel=tx.channel,
+            tx_id=tx.tx_id,
+            chaincode=tx.chaincode,
+            args=tx.args,
+            transient=transient,
+            creator=creator,
+            timestamp=tx.timestamp,
+        )
+        return await endorse(self._server, stub)
+
+    def _found(self, tx: Transaction) -> None:
+        """Take the terms from the founding transaction; every endorser had compared them with its own."""
+        names = ("organisations", "beacon", "freshness", "margin", "registration")
+        try:
+            terms = {name: msgspec.json.decode(raw) for name, raw in zip(names, tx.args[1:], strict=True)}
+            settings = msgspec.convert(
+                {**terms, "msp_id": "Auditor", "chaincode": self._chaincode}, type=Settings
+            )
+        except (msgspec.MsgspecError, ValueError):
+            return  # not a founding transaction; it will be refused
+        self._clock = AuditClock(settings.beacon)
+        self._server = _Server(settings, self._clock)
+
+    async def _transient(self, tx: Transaction, state: WorldState) -> dict[str, bytes]:
+        """The transient map, from content: it is in no block, but what was in it is named in one."""
+        if tx.name == REVEAL and len(tx.args) > 3:
+            member = acting_member(state, tx)
+            names = {"report": (tx.args[3].decode(errors="replace"), member)}
+        elif tx.name == SETTLE and len(tx.args) > 2:
+            names = {
+                f"report/{member}": (cid, member)
+                for member, cid in counted(state, tx.args[1].decode(errors="replace"), tx.args[2])
+            }
+        else:
+            return {}
+        contents = {name: await self._fetch(cid) for name, (cid, _) in names.items()}
+        missing = {names[name][0]: names[name][1] for name, data in contents.items() if data is None}
+        if missing:
+            raise Absent(missing)
+        return {name: data for name, data in contents.items() if data is not None}
+
+
+def counted(state: WorldState, job: str, number: bytes) -> Iterator[tuple[str, str]]:
+    """The members whose reports settle a round, each with its report's CID."""
+    try:
+        round = int(number)
+    except ValueError:
+        return
+    aside = (record(state, keys.state(job, round)) or {}).get("set_aside", [])
+    prefix = keys.reveal(job, round)
+    for key, entry in state.items(prefix, prefix + "\U0010ffff"):
+        member = key.removeprefix(prefix)
+        if member not in aside:
+            yield member, str(json.loads(entry.value).get("report", ""))
+
+
+def acting_member(state: WorldState, tx: Transaction) -> str:
+    """The member whose key signed the transaction; its MSP id when there is none."""
+    try:
+        who = Identity.parse(tx.creator)
+    except Refusal:
+        return ""
+    entry = state.get(keys.acting_key(who.msp_id, who.key_sha256))
+    return str(json.loads(entry.value)) if entry else who.msp_id
+
+
+def infos(state: WorldState, tx: Transaction) -> list[BeaconInfo]:
+    """The beacon chains a transaction's beacons may be of: the consortium's, and its job's."""
+    found: list[BeaconInfo] = []
+    name = tx.args[1].decode(errors="replace") if len(tx.args) > 1 else ""
+    for key in (keys.CONSORTIUM, keys.job(name)):
+        try:
+            found.append(msgspec.convert((record(state, key) or {}).get("beacon"), type=BeaconInfo))
+        except msgspec.MsgspecError:
+            continue
+    return found
+
+
+def record(state: WorldState, key: str) -> dict[str, Any] | None:
+    """A record as plain JSON, None when it is not there."""
+    entry = state.get(key)
+    if entry is None:
+        return None
+    value = json.loads(entry.value)
+    return value if isinstance(value, dict) else None

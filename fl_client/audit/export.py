@@ -1,0 +1,72 @@
+"""`candor export`: everything an audit of a job needs, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from chaincode.beacon import BeaconInfo
+from chaincode.contracts import keys
+from chaincode.records import Job
+from fl_client.audit.archive import Writer
+from fl_client.audit.contents import needs
+from fl_client.audit.evidence import Evidence
+from fl_client.audit.replay import Replayed, replay
+from fl_client.errors import BadInput
+
+
+class Exported(NamedTuple):
+    """What the file holds, and what could not be had."""
+
+    blocks: int
+    contents: int
+    missing: list[str]
+
+
+async def export(evidence: Evidence, path: Path) -> Exported:
+    """Write the evidence of a job. Raises: BadInput when the chain has no such job."""
+    raws = [raw async for raw in evidence.blocks()]
+    replayed = await replay(_Fixed(evidence, raws), execute=False)
+    job, missing, contents = evidence.subject.job, list[str](), 0
+    if replayed.state.get(keys.job(job)) is None:
+        raise BadInput(f"there is no job {job!r} on channel {evidence.subject.channel}")
+    with Writer(path) as writer:
+        for number, raw in enumerate(raws):
+            writer.block(number, raw)
+        wanted = {need.cid: need for need in sorted(needs(replayed.state, job)) if need.cid}
+        for cid, need in sorted(wanted.items()):
+            data = await evidence.content(cid)
+            if data is not None:
+                writer.content(cid, data)
+                contents += 1
+            elif need.required:
+                missing.append(f"{need.what} ({cid})")
+        writer.manifest(evidence.subject, beacon_of(replayed, job))
+    return Exported(len(raws), contents, missing)
+
+
+def beacon_of(replayed: Replayed, job: str) -> BeaconInfo | None:
+    """The chain of beacons that the job pins."""
+    entry = replayed.state.get(keys.job(job))
+    try:
+        return msgspec.json.decode(entry.value, type=Job).beacon if entry else None
+    except msgspec.MsgspecError:
+        return None
+
+
+class _Fixed(Evidence):
+    """Evidence whose blocks have been fetched already: a running chain grows while it is read."""
+
+    def __init__(self, evidence: Evidence, raws: list[bytes]) -> None:
+        self.subject, self.findings = evidence.subject, evidence.findings
+        self._evidence, self._raws = evidence, raws
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        for raw in self._raws:
+            yield raw
+
+    async def content(self, cid: str) -> bytes | None:
+        return await self._evidence.content(cid)
