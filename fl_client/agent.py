@@ -45,18 +45,25 @@ class Agent:
         self._done: set[str] = set()
 
     async def run(self) -> None:
-        """All rounds, from wherever the job stands."""
+        """All rounds, from wherever the job stands; a job that was cancelled or aborted ends before the next."""
         for number in range(1, self.seat.job.spec.rounds + 1):
-            await self.round(number)
+            if await self.round(number) is None:
+                log.info("the job was ended before round %d", number)
+                return
 
-    async def round(self, number: int) -> RoundState:
-        """One round to its end, from whatever phase it is in."""
+    async def round(self, number: int) -> RoundState | None:
+        """One round to its end, from whatever phase it is in; None when it will never be opened."""
         while True:
             state = await self._state(number)
             if state and state.phase.over:
                 await self._quietly(self._aggregator.check(state))
                 return state
-            await self._try(number, state)
+            try:
+                await self._try(number, state)
+            except Refused:
+                if state is None and await self.seat.view.cancelled(self.seat.job.id):
+                    return None
+                raise
             await self.seat.ledger.changed(self._look)
 
     async def _state(self, number: int) -> RoundState | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,9 +11,14 @@ import pytest
 
 from chaincode import cid
 from chaincode.contracts import job_terms
-from chaincode.records import JobSpec, Phase
+from chaincode.records import AbortJob, JobSpec, Phase
 from chaincode.shim.memory import ReadWriteSet
+from fl_client.agent import Agent
+from fl_client.beacon import DevBeacon
+from fl_client.journal import Journal
 from fl_client.ledger.embedded import TransactionRecord
+from fl_client.steps import Seat
+from fl_client.store.directory import DirectoryStore
 from tests.attacks.scenes import RUNNING, Scene, hoard, refused, scene, story, together
 from tests.world import ORGANISATIONS, World
 
@@ -308,6 +314,28 @@ async def test_the_last_round_is_found_among_many():
             await world.close(round=number)
             await world.pair(round=number)
     await world.holdings()
+
+
+@pytest.mark.parametrize("by_vote", [True, False])
+@story
+async def test_a_client_ends_in_peace_when_its_job_is_ended_between_two_rounds(by_vote, tmp_path):
+    at = await scene(3)
+    world = at.world
+    await world.open()
+    for _ in range(at.spec.extensions + 1):
+        await world.close()
+        await world.pair()  # nobody has committed: void
+    if by_vote:
+        await world.pass_vote("abort", AbortJob(job="job"))
+    else:
+        await world.admin.submit("Jobs:cancel", "job", 1)
+    job = await world.view.job("job")
+    assert job
+    (tmp_path / "store").mkdir()
+    beacons, store = DevBeacon(world.signer, world.clock), DirectoryStore(tmp_path / "store")
+    seat = Seat(at.members[0], store, beacons, Journal(tmp_path / "journal"), None, job)  # type: ignore[arg-type]
+    await asyncio.wait_for(Agent(seat, look=0.01, stagger=0).run(), 10)
+    assert await world.view.round("job", 2) is None
 
 
 # several at once
