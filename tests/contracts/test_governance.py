@@ -40,6 +40,15 @@ async def status(world: World, name: str) -> str:
     return (await world.view.proposals())[name].status
 
 
+@pytest.mark.parametrize("organisations", [[ORG1, ORG1, ORG2], [ORG1, ORG2, TREASURY]])
+@story
+async def test_servers_that_are_configured_with_a_faulty_electorate_found_nothing(organisations):
+    world = World()
+    world.terms = msgspec.structs.replace(world.terms, organisations=organisations)
+    admit_to_channel(world)
+    await refused(422, world.found())
+
+
 # voting
 
 
