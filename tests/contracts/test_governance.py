@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from chaincode.beacon import DevSigner
+from chaincode.contracts import actions
 from chaincode.contracts.governance import PROPOSAL_SECONDS
 from chaincode.contracts.hardship import due
 from chaincode.records import (
@@ -107,6 +108,7 @@ async def test_a_proposal_expires_in_beacon_time_and_its_name_stays_taken():
         ({"action": "mint", "account": "Org1MSP", "amount": 1, "more": 1}, 400),
         ({"action": "burn", "account": "Org1MSP", "amount": 1}, 400),
         ({"action": "admit-org", "msp_id": "Org1MSP"}, 409),
+        ({"action": "admit-org", "msp_id": "treasury"}, 422),
         ({"action": "remove-org", "msp_id": "Org9MSP"}, 409),
         ({"action": "set-registration", "registration": {"pre_known": True, "deposit": 0}}, 409),
         ({"action": "suspend-member", "member": "Org1MSP:" + "0" * 64}, 404),
@@ -209,6 +211,13 @@ async def test_the_electorate_is_who_is_admitted_at_the_deciding_vote():
     assert await status(world, "n") == "executed"
 
 
+@story
+async def test_a_consortium_has_no_more_organisations_than_a_round_has_places(monkeypatch):
+    monkeypatch.setattr(actions, "MAX_ORGANISATIONS", 3)
+    world = await founded()
+    await refused(422, world.propose("p", AdmitOrganisation(msp_id="Org4MSP")))
+
+
 # terms
 
 
@@ -266,6 +275,7 @@ async def test_another_beacon_is_for_votes_and_new_jobs_and_a_running_job_keeps_
     fresh = DevSigner(b"other", 4, GENESIS)
     bad = msgspec.structs.replace(fresh.info, chain_hash="0" * 64)
     await refused(422, world.propose("bad", SetBeacon(beacon=bad)))
+    await refused(409, world.propose("same", SetBeacon(beacon=world.terms.beacon, freshness=5)))
     await world.pass_vote("beacon", SetBeacon(beacon=fresh.info, freshness=6))
     terms = await world.view.consortium()
     assert (terms.beacon, terms.freshness, terms.margin) == (fresh.info, 6, 1)
