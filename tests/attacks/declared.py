@@ -9,7 +9,7 @@ from tests.world import World
 
 MONEY = ("credit/", "entry/")
 ROUND = ("round/", "escrow/", "lock/")
-VOTED = ("supply", "consortium", "member/", "key/", "slot/", "cancelled/", *MONEY, *ROUND)
+VOTED = ("supply", "consortium", "member/", "key/", "slot/", "cancelled/", "outcome/", *MONEY, *ROUND)
 
 DECLARED: dict[str, tuple[str, ...]] = {
     "Governance": ("proposal/", *VOTED),
@@ -18,7 +18,7 @@ DECLARED: dict[str, tuple[str, ...]] = {
     "Jobs": ("job/", "escrow/", "cancelled/", *MONEY),
     "Rounds": ("slot/", "reveal/", *ROUND, *MONEY),
     "Settlement": ("missing/", "outcome/", *ROUND, *MONEY),
-    "Aggregation": ("ballot/", "answer/", "opened/", *ROUND, *MONEY),
+    "Aggregation": ("ballot/", "answer/", "opened/", "outcome/", *ROUND, *MONEY),
     "Beacon": (),
 }
 

@@ -248,7 +248,7 @@ async def test_a_close_kept_back_until_the_pairing_beacon_is_known_is_dead_once_
 
 @story
 async def test_a_hoarded_close_sent_late_pairs_by_a_beacon_whose_participants_were_fixed_before_it():
-    """Even if no honest party closed: what was endorsed names its own pairing beacon and nobody can join."""
+    """Even if nobody honest closed, contrary to what is assumed: no new commit is endorsed after the deadline."""
     at = await scene(4)
     world = at.world
     await world.open()

@@ -7,7 +7,16 @@ import pytest
 
 from chaincode.beacon import DevSigner
 from chaincode.records import AdmitOrganisation, Mint, Registration
-from tests.attacks.scenes import admit_to_channel, hoard, refused, scene, staked_world, story, together
+from tests.attacks.scenes import (
+    admit_to_channel,
+    hoard,
+    identity_until,
+    refused,
+    scene,
+    staked_world,
+    story,
+    together,
+)
 from tests.world import GENESIS, ORGANISATIONS, World
 
 
@@ -235,6 +244,19 @@ async def test_a_client_of_a_foreign_msp_gets_no_endorsement():
     stranger = world.client("ForeignMSP", "client")
     await refused(403, stranger.submit("Registry:register", []))
     await refused(403, stranger.evaluate("Governance:get"))
+
+
+@story
+async def test_an_expired_certificate_gets_no_endorsement():
+    world = World()
+    world.network._clock = world.clock.now
+    await world.found()
+    who = world.ledger(identity_until(ORGANISATIONS[0], "client", int(world.clock.time) + 60))
+    await world.admin.submit("Registry:allow", who.member_id.partition(":")[2])
+    await who.submit("Registry:register", [])
+    world.clock.time += 60
+    await refused(403, who.submit("Registry:leave"))
+    await refused(403, who.evaluate("Governance:get"))
 
 
 @story

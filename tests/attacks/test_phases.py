@@ -243,3 +243,22 @@ async def test_a_job_whose_last_round_is_void_returns_its_pool():
     assert (await at.world.holdings()).escrows == 0
     with pytest.raises(Refused):
         await at.world.admin.submit("Jobs:cancel", "job", 1)
+
+
+@story
+async def test_a_close_and_a_commit_kept_back_together_are_both_dead_once_somebody_has_closed():
+    """The one way to join knowing the pairing: it needs every honest party to be silent for a whole gap."""
+    at = await scene(4)
+    world, schemer = at.world, at.members[3]
+    await world.open()
+    for who in at.members[:3]:
+        await world.commit(who, at.work(who))
+    own = await world.view.credits(schemer.member_id, at.spec.lock)
+    digest = world.digest(schemer, at.work(schemer))
+    joining = await hoard(schemer, "Rounds:commit", "job", 1, digest, own)
+    world.clock.time = (await world.state()).deadline + 1
+    closing = await hoard(schemer, "Rounds:close", "job", 1, world.beacon())
+    await world.admin.submit("Rounds:close", "job", 1, world.beacon())
+    world.wait_for((await world.state()).pairing_round)
+    assert await together(joining, closing) == ["MVCC_READ_CONFLICT"] * 2
+    assert len(await world.view.participants("job", 1)) == 3

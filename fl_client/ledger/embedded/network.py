@@ -122,6 +122,8 @@ class EmbeddedNetwork:
         creator = Identity.parse(call.creator)
         if creator.msp_id not in self.organisations:
             raise Refused(403, f"access denied: {creator.msp_id} is not an organisation of the channel")
+        if creator.not_after <= self._clock():
+            raise Refused(403, "access denied: the creator's certificate has expired")
 
     async def _cut(self) -> None:
         await asyncio.sleep(self._batch)
