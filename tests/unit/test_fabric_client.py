@@ -27,6 +27,7 @@ from fl_client.ledger.fabric.breaker import Breaker
 from fl_client.ledger.fabric.commits import Commits
 from fl_client.ledger.fabric.endorsing import Endorsers
 from fl_client.ledger.fabric.identity import member_id, signing_user
+from fl_client.ledger.fabric.ordering import Orderers
 from fl_client.ledger.fabric.proposals import Proposal, propose
 
 ORGANISATIONS = ("Org1MSP", "Org2MSP", "Org3MSP")
@@ -238,3 +239,33 @@ def test_a_broken_connection_file_is_refused_with_the_place(
     file.unlink()
     with pytest.raises(BadInput, match="candor network up"):
         read_connection(file)
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_handing_over_a_transaction_ends_when_it_is_cancelled_also_just_as_the_answer_comes(
+    steps: int,
+) -> None:
+    """A submit whose block has come cancels it and waits for its end; it would wait for ever."""
+
+    async def body() -> None:
+        came = asyncio.get_running_loop().create_future()
+
+        class Orderer:
+            name = "orderer0"
+
+            async def broadcast(self, *_: Any) -> Any:
+                return await came
+
+        orderer: Any = Orderer()
+        sending = asyncio.create_task(Orderers([orderer]).broadcast(b"envelope"))
+        await asyncio.sleep(0.01)
+        came.set_result(SimpleNamespace(status=200, info=""))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if sending.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+        else:
+            assert sending.result() is None
+
+    asyncio.run(body())

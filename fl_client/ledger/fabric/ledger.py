@@ -161,7 +161,7 @@ class FabricLedger(Ledger):
         It cannot commit twice, since a second copy is marked DUPLICATE_TXID. From the second
         time on, peers are asked too: the one whose blocks are followed may hang.
         """
-        while True:
+        while not future.done():
             began = time.monotonic()
             with contextlib.suppress(Unavailable):
                 await self._orderers.broadcast(envelope)

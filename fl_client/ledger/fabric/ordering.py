@@ -54,7 +54,10 @@ class Orderers:
     async def _send(self, orderer: Orderer, envelope: Any) -> Refused | str | None:
         """None when the orderer took it, otherwise what it said."""
         try:
-            answer = await asyncio.wait_for(orderer.broadcast(envelope, self._timeout), self._timeout + 1)
+            async with asyncio.timeout(
+                self._timeout + 1
+            ):  # wait_for may swallow a cancellation (before 3.12)
+                answer = await orderer.broadcast(envelope, self._timeout)
         except (grpc.RpcError, TimeoutError) as error:
             self._breaker.failed(orderer)
             _log.info("orderer %s did not take a transaction, trying the next", orderer.name)
