@@ -43,7 +43,9 @@ async def audit(evidence: Evidence, expected: Expected | None = None) -> Report:
         await _rounds(story)
         findings, lines = findings + story.findings, lines + story.lines
         scores = story.scores
-    findings = [*evidence.findings, *findings]
+    findings.sort(
+        key=lambda each: each.block if each.block >= 0 else replayed.blocks
+    )  # chain first, then job
     subject = evidence.subject
     return Report(
         job=subject.job,
@@ -55,7 +57,7 @@ async def audit(evidence: Evidence, expected: Expected | None = None) -> Report:
         last_hash=replayed.last_hash,
         transactions=replayed.transactions,
         executed=replayed.executed,
-        findings=list(dict.fromkeys(sorted(findings, key=lambda each: each.block if each.block >= 0 else 0))),
+        findings=list(dict.fromkeys([*evidence.findings, *findings])),
         lines=[*(Line("channel", f"checked: {each}", None) for each in replayed.checks), *lines],
         terms=terms,
         counts=dict(sorted(replayed.counts.items())),

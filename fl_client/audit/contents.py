@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -61,6 +60,5 @@ def outcomes(state: WorldState, job: str, number: int) -> dict[str, dict[str, An
 
 
 def _under(state: WorldState, prefix: str) -> dict[str, dict[str, Any]]:
-    return {
-        key.removeprefix(prefix): json.loads(entry.value) for key, entry in state.items(prefix, prefix + LAST)
-    }
+    found = ((key, record(state, key)) for key, _ in state.items(prefix, prefix + LAST))
+    return {key.removeprefix(prefix): value for key, value in found if value is not None}

@@ -112,10 +112,10 @@ def counted(state: WorldState, job: str, number: bytes) -> Iterator[tuple[str, s
         return
     aside = (record(state, keys.state(job, round)) or {}).get("set_aside", [])
     prefix = keys.reveal(job, round)
-    for key, entry in state.items(prefix, prefix + "\U0010ffff"):
+    for key, _ in state.items(prefix, prefix + "\U0010ffff"):
         member = key.removeprefix(prefix)
         if member not in aside:
-            yield member, str(json.loads(entry.value).get("report", ""))
+            yield member, str((record(state, key) or {}).get("report", ""))
 
 
 def acting_member(state: WorldState, tx: Transaction) -> str:
@@ -125,7 +125,10 @@ def acting_member(state: WorldState, tx: Transaction) -> str:
     except Refusal:
         return ""
     entry = state.get(keys.acting_key(who.msp_id, who.key_sha256))
-    return str(json.loads(entry.value)) if entry else who.msp_id
+    try:
+        return str(json.loads(entry.value)) if entry else who.msp_id
+    except ValueError:
+        return who.msp_id
 
 
 def infos(state: WorldState, tx: Transaction) -> list[BeaconInfo]:
@@ -145,5 +148,8 @@ def record(state: WorldState, key: str) -> dict[str, Any] | None:
     entry = state.get(key)
     if entry is None:
         return None
-    value = json.loads(entry.value)
+    try:
+        value = json.loads(entry.value)
+    except ValueError:  # forged: whoever wrote it is found out
+        return None
     return value if isinstance(value, dict) else None
