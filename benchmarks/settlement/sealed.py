@@ -98,6 +98,7 @@ def _spec(name: str, clients: int, tasks: int, alphabet: int) -> JobSpec:
         scored_tasks=tasks,
         alphabet=alphabet,
         rounds=1,
+        mechanism="paper",
         rule=name,
         price=price,
         stake=worst_loss(rule, tasks, alphabet, price),

@@ -1,0 +1,1 @@
+"""The same contract in chaincode.shim and in Fabric's own Node shim, side by side."""
