@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import itertools
 import multiprocessing
 import os
@@ -41,8 +42,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     schemes: list[Scheme]
     attacks: list[str]
-    problems: list[str] = ["digits"]
-    splits: list[str] = ["iid", ".1"]
+    problems: list[str] = msgspec.field(default_factory=lambda: ["digits"])
+    splits: list[str] = msgspec.field(default_factory=lambda: ["iid", ".1"])
     seeds: int = 4
     first_seed: int = 1
     clients: int = 6
@@ -147,17 +148,18 @@ def play(plan: Plan, setting: Setting, cached: Path) -> Played:
         for i in range(plan.places):
             place = (setting.seed + i * step) % plan.clients
             path = cache.path(name, place, plan.coalition, setting, keys, setting.problem, code=name)
-            made = cache.keep(
-                path,
-                lambda n=name, p=place: staged().attack(n, p, plan.coalition),
-                Attack,  # type: ignore[misc]
-            )
+            make = functools.partial(_attack, staged, name, place, plan.coalition)
+            made = cache.keep(path, make, Attack)
             attacks.setdefault(name, []).append(made)
     contribution = None
     if setting.seed - plan.first_seed < plan.contributions:
         path = cache.path("contribution", setting, keys, code=setting.problem)
         contribution = cache.keep(path, lambda: staged().contribution(), Contribution)
     return Played(setting, honest, attacks, contribution)
+
+
+def _attack(staged: Callable[[], Stage], name: str, place: int, size: int) -> Attack:
+    return staged().attack(name, place, size)
 
 
 def run(plan: Plan, cached: Path, jobs: int = 0, report: Report = lambda text: None) -> Findings:

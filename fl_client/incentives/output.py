@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from fl_client.incentives.attackers import ATTACKERS
 from fl_client.incentives.evaluate import Scheme
 from fl_client.incentives.lab import Findings
 from fl_client.incentives.pictures import pictures
@@ -63,7 +64,7 @@ def warnings(findings: Findings) -> Iterator[str]:
     """What a reader must not overlook: attacks without private data that earn more than a twentieth of honest pay."""
     worst: dict[tuple[str, str], Row] = {}
     for row in findings.rows:
-        if row.round == JOB and row.attack in _PUBLIC and row.pay_ratio > 0.05:
+        if row.round == JOB and _needs_no_data(row.attack) and row.pay_ratio > 0.05:
             key = (row.mechanism, row.rule)
             if key not in worst or row.pay_ratio > worst[key].pay_ratio:
                 worst[key] = row
@@ -107,9 +108,9 @@ def fairness_table(where: str, rows: Sequence[Fairness]) -> Table:
         "worst\n÷ mean",
         "below\nzero",
         "worlds\nflagged",
-        "rank corr. with\nlocal accuracy",
-        "with leave-\none-out",
-        "with\nShapley",
+        "rank corr.:\naccuracy",
+        "leave-\none-out",
+        "\nShapley",
     )
     for row in rows:
         values = (row.with_accuracy, row.with_leave_one_out, row.with_shapley)
@@ -127,10 +128,10 @@ def measure_table(where: str, rows: Sequence[MeasureRow]) -> Table:
     grid = _table(
         f"Other measures: {where}",
         "Measure",
-        "federations\ntrained",
+        "trained",
         "seconds",
-        "rank corr. with\nlocal accuracy",
-        "with\nShapley",
+        "rank corr.:\naccuracy",
+        "\nShapley",
         *(f"{name}\n÷ honest" for name in shown),
     )
     for row in rows:
@@ -153,7 +154,8 @@ def _table(title: str, first: str, *others: str) -> Table:
 
 
 def _heading(scheme: Scheme) -> str:
-    return f"{scheme.mechanism}\n{_SHORT.get(scheme.rule, scheme.rule)}"
+    name = scheme.mechanism.replace("-and-", "-\nand-")
+    return f"{name}\n{_SHORT.get(scheme.rule, scheme.rule)}"
 
 
 def _cell(row: Row) -> str:
@@ -165,15 +167,5 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-_PUBLIC = {
-    "random",
-    "constant",
-    "copy-global",
-    "second-label",
-    "noisy-global",
-    "extrapolated-global",
-    "replay",
-    "distilled-global",
-    "revealed-labels",
-    "shared-random",
-}
+def _needs_no_data(name: str) -> bool:
+    return not getattr(ATTACKERS.get(name), "needs_data", True)

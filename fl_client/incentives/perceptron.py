@@ -21,15 +21,20 @@ class Perceptron:
     def __init__(self, inputs: int, hidden: int, labels: int, seed: int = 0) -> None:
         """Glorot's uniform weights from ``seed``, zero biases."""
         self._shapes = ((inputs, hidden), (hidden,), (hidden, labels), (labels,))
-        rng = np.random.default_rng([seed, 7])
-        self._initial = []
-        for shape in self._shapes:
-            limit = (6 / sum(shape)) ** 0.5 if len(shape) == 2 else 0.0
-            self._initial.append(rng.uniform(-limit, limit, shape).astype(np.float32))
+        self._initial = self.fresh(seed)
 
     def initial(self) -> list[np.ndarray]:
         """See Trainer."""
         return [weight.copy() for weight in self._initial]
+
+    def fresh(self, seed: int) -> list[np.ndarray]:
+        """See Trainer."""
+        rng = np.random.default_rng([seed, 7])
+        limits = [(6 / sum(shape)) ** 0.5 if len(shape) == 2 else 0.0 for shape in self._shapes]
+        return [
+            rng.uniform(-limit, limit, shape).astype(np.float32)
+            for limit, shape in zip(limits, self._shapes, strict=True)
+        ]
 
     def train(
         self,
@@ -60,7 +65,7 @@ class Perceptron:
     def probabilities(self, weights: Sequence[np.ndarray], x: np.ndarray) -> np.ndarray:
         """See Trainer."""
         hidden = np.maximum(np.asarray(x, np.float32) @ weights[0] + weights[1], 0)
-        return _softmax(hidden @ weights[2] + weights[3])
+        return np.asarray(_softmax(hidden @ weights[2] + weights[3]))
 
     def predict(self, weights: Sequence[np.ndarray], x: np.ndarray) -> np.ndarray:
         """See Trainer."""

@@ -88,7 +88,8 @@ class World:
 
     def federate(self, cast: dict[int, Behaviour]) -> Federation:
         """Play all rounds' updates; clients in ``cast`` behave as told, the others honestly."""
-        models, valid = [self.trainer.initial()], []
+        models = [self.trainer.initial()]
+        valid: list[frozenset[int]] = []
         before: dict[str, lightcheck.Sketch] = {}
         for number in range(1, self.setting.rounds + 1):
             partial = Federation(models, valid)
@@ -189,6 +190,10 @@ class Remembering:
         """See Trainer."""
         return self.trainer.initial()
 
+    def fresh(self, seed: int) -> list[np.ndarray]:
+        """See Trainer."""
+        return self.trainer.fresh(seed)
+
     def train(
         self,
         global_weights: Weights,
@@ -202,7 +207,7 @@ class Remembering:
         """See Trainer."""
         digest = hashlib.blake2b(repr((epochs, batch, seed, x.shape)).encode())
         for array in (*global_weights, x, y):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).tobytes())
         key = digest.digest()
         if key not in self._known:
             self.trainings += 1

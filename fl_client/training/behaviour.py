@@ -22,6 +22,8 @@ class Learns(Protocol):
 
     def initial(self) -> list[np.ndarray]: ...
 
+    def fresh(self, seed: int) -> list[np.ndarray]: ...
+
     def train(
         self,
         global_weights: Weights,
@@ -158,8 +160,12 @@ def tuned(work: Work, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
 
 
 def local_model(work: Work, x: np.ndarray, y: np.ndarray, share: float = 1.0) -> list[np.ndarray]:
-    """The job's untrained model after ``share`` of an honest client's mini-batches on these data alone."""
+    """A model after ``share`` of an honest client's mini-batches on these data alone.
+
+    It starts from random weights of the client's own, not from the job's untrained model: that one is public,
+    and where clients know few labels a model trained from it still agrees with it on the others, so that
+    copying the untrained model would pay.
+    """
     epochs = max(1, round(share * work.effort / -(-len(x) // work.batch_size)))
-    return work.trainer.train(
-        work.trainer.initial(), x, y, epochs=epochs, batch=work.batch_size, seed=work.seed
-    )
+    begin = work.trainer.fresh(work.seed)
+    return work.trainer.train(begin, x, y, epochs=epochs, batch=work.batch_size, seed=work.seed)

@@ -24,6 +24,7 @@ class Trainer:
 
     def __init__(self, problem: Problem, seed: int = 0) -> None:
         """Imports TensorFlow (seconds) and builds the model, initialised from ``seed``."""
+        self._problem = problem
         with backend.seeded(seed):
             self._model = problem.model()
         if not self._model.compiled:
@@ -36,6 +37,11 @@ class Trainer:
     def initial(self) -> list[np.ndarray]:
         """The untrained model, equal in every process for equal seeds; a job's creator publishes it once."""
         return [weight.copy() for weight in self._initial]
+
+    def fresh(self, seed: int) -> list[np.ndarray]:
+        """Another untrained model, its random weights from ``seed``."""
+        with backend.seeded(seed):
+            return [_float32(weight) for weight in self._problem.model().get_weights()]
 
     def train(
         self,
@@ -70,7 +76,7 @@ class Trainer:
 
     def predict(self, weights: Weights, x: np.ndarray) -> np.ndarray:
         """The most probable label of each input, (n,) int64; of equals the smallest."""
-        return np.argmax(self.probabilities(weights, x), axis=-1).astype(np.int64)
+        return np.asarray(np.argmax(self.probabilities(weights, x), axis=-1), np.int64)
 
     def accuracy(self, weights: Weights, x: np.ndarray, y: np.ndarray) -> float:
         """The share of inputs whose predicted label is the true one, in [0, 1]."""

@@ -91,7 +91,7 @@ def sampled_shapley(game: Game, permutations: int, rng: np.random.Generator) -> 
         for client in rng.permutation(game.clients).tolist():
             totals[client] += game(before | {client}) - game(before)
             before |= {client}
-    return (totals / permutations).tolist()
+    return [float(total) / permutations for total in totals]
 
 
 def _accuracy(world: World, coalition: Coalition) -> float:
