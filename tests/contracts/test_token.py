@@ -80,26 +80,26 @@ async def test_odd_accounts_are_paid_nothing(to):
 
 
 @pytest.mark.parametrize(
-    "credits",
+    ("credits", "code"),
     [
-        [],
-        ["x"],
-        ["aa/1"],
-        ["/0"],
-        ["aa/"],
-        ["aa/-1"],
-        ["aa/٣"],
-        ["../../supply/1"],
-        ["a" * 5000 + "/1"],
-        ["aa/1/2"],
-        ["\0/1"],
-        [""],
+        ([], 422),
+        (["aa/1"], 409),
+        (["x"], 400),
+        (["/0"], 400),
+        (["aa/"], 400),
+        (["aa/-1"], 400),
+        (["aa/٣"], 400),
+        (["../../supply/1"], 400),
+        (["a" * 5000 + "/1"], 400),
+        (["aa/1/2"], 400),
+        (["\0/1"], 400),
+        ([""], 400),
     ],
 )
 @story
-async def test_credits_that_are_none_buy_nothing(credits):
+async def test_credits_that_are_none_buy_nothing(credits, code):
     world = await funded()
-    await refused((400, 409, 422), transfer(world, credits=credits))
+    await refused(code, transfer(world, credits=credits))
     assert (await world.holdings()).credits == 1000
 
 
