@@ -193,8 +193,8 @@ class JobSpec(Record, frozen=True, kw_only=True):
     scored_tasks: Positive
     alphabet: Annotated[int, msgspec.Meta(ge=2, le=256)]
     rounds: RoundNumber
-    mechanism: str = "paper"
-    rule: str = "correlated-agreement"
+    mechanism: str = "qualify-and-vest"
+    rule: str = "dasgupta-ghosh"
     combine: Literal["median", "mean"] = "median"
     peers: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0  # 0: all others
     prefer_other_organisations: bool = False
@@ -307,6 +307,7 @@ class RoundState(Record, frozen=True, kw_only=True):
     model: str
     batch_round: int
     deadline: int
+    qualification: int = 0  # the round whose scores later rounds pay by, where the mechanism vests
     extensions: int = 0
     pairing_round: int = 0
     pairing_randomness: str = ""
@@ -318,8 +319,9 @@ class RoundState(Record, frozen=True, kw_only=True):
     stage: Stage | None = None  # within phase AGGREGATE
     committee: list[str] = []  # of this attempt, in drawn order
     forfeited: list[str] = []  # who has lost its bond by missing a deadline; not drawn again
-    passed_over: list[str] = []  # missed a vote that failed: not drawn again, at no cost
+    passed_over: list[str] = []  # missed a vote that failed: not drawn again, its bond stays its own
     valid: list[str] = []  # whose updates the result combines
+    voted: list[str] = []  # the valid set of the last vote that decided one, whatever became of the aggregate
     post: str = ""  # optimistic: CID of the model the first of the committee posted
     challenger: str = ""
     result: str = ""  # CID of the model the round ends with
@@ -347,7 +349,7 @@ class Lock(Record, frozen=True, kw_only=True):
 
 
 class Reveal(Record, frozen=True, kw_only=True):
-    """An opened commit."""
+    """An opened commit; `report` is empty in a round without reports."""
 
     report: str
     update: str
@@ -371,13 +373,16 @@ class Progress(Record, frozen=True, kw_only=True):
 class Outcome(Record, frozen=True, kw_only=True):
     """What one participant's round came to: `score`/`norm` is the paid fraction of the price.
 
-    The pair scores behind it follow from the public reports (chaincode.scoring), so they are not stored.
+    The pair scores behind it follow from the public reports (chaincode.scoring), so they are not stored; nor
+    are the names of those with whom a near-duplicate shares one pay, only how many they are, itself included.
+    In a round without reports nothing is scored: `norm` is 0, and `payment` the tranche, once it is released.
     """
 
     score: int
     norm: int
     payment: int
     slashed: int = 0
+    sharing: int = 0
 
 
 class Holdings(Record, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from chaincode import draw
 from chaincode.mechanisms import MECHANISMS, Case, Outcome
 from chaincode.mtpp import NO_VIEW, RULES, View
 from chaincode.mtpp.payment import dithers
-from chaincode.records import JobSpec
+from chaincode.records import JobSpec, RoundState
 
 
 def organisation(member: str) -> str:
@@ -32,6 +32,17 @@ def peers(
     """Whom each participant is scored against."""
     apart = organisation if spec.prefer_other_organisations else None
     return draw.peers(draw.seed("pair", domain, pairing), participants, spec.peers, apart)
+
+
+def reports_in(spec: JobSpec, state: RoundState) -> bool:
+    """Whether members report in the round, or commit and reveal updates alone."""
+    qualification = state.qualification or state.round  # as long as none has qualified, this one may
+    return MECHANISMS[spec.mechanism].reports_in(state.round, qualification)
+
+
+def qualifies(spec: JobSpec, state: RoundState) -> bool:
+    """Whether the scores of the round are what later rounds pay their tranches by."""
+    return MECHANISMS[spec.mechanism].vests and reports_in(spec, state)
 
 
 def settle(
@@ -84,13 +95,16 @@ def release(
     """What a round without reports pays: nothing, unless the job's mechanism vests an earlier qualification.
 
     Args:
-        domain, sampling: of the round that pays.
+        domain, sampling: of the round that pays; b"" as sampling: it was never drawn, payments are rounded down.
         participants: who committed in it, sorted.
         scores: member -> the score of its qualification.
-        valid: the members whose update the round's committee found valid.
+        valid: the members to whom the round pays their tranche.
     """
     norm = RULES[spec.rule].norm(spec.scored_tasks, spec.alphabet)
-    noise = dithers(draw.seed("dither", domain, sampling), participants, norm)
+    if sampling:
+        noise = dithers(draw.seed("dither", domain, sampling), participants, norm)
+    else:
+        noise = [0] * len(participants)
     units = dict(zip(participants, noise, strict=True))
     present = {member: score for member, score in scores.items() if member in units}
     return MECHANISMS[spec.mechanism].release(present, valid, norm, spec.price, units)

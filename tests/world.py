@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from chaincode import cid, commitment, contracts, draw, report
+from chaincode import cid, commitment, contracts, draw, report, scoring
 from chaincode.beacon import Beacon, DevSigner
 from chaincode.contracts.settings import EndorserClock, Settings
 from chaincode.encoding import domain
@@ -55,6 +55,11 @@ class Work:
     report: str
     update: str = UPDATE
     salt: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+
+    @property
+    def unreported(self) -> Work:
+        """The same for a round without reports: the update alone."""
+        return Work(self.symbols, b"", "", self.update, self.salt)
 
 
 class World:
@@ -186,6 +191,7 @@ class World:
             "scored_tasks": scored,
             "alphabet": alphabet,
             "rounds": 2,
+            "mechanism": "paper",
             "rule": rule.name,
             "price": price,
             "stake": worst_loss(rule, scored, alphabet, price),
@@ -234,10 +240,18 @@ class World:
         base = domain(self.network.channel, self.network.chaincode, job, round)
         return commitment.digest(base, ledger.member_id, work.report, work.update, work.salt).hex()
 
+    async def asked(self, work: Work, job: str, round: int) -> Work:
+        """What of it the round asks for: without the report where it takes none."""
+        record, state = await self.view.job(job), await self.view.round(job, round)
+        if record is None or state is None or scoring.reports_in(record.spec, state):
+            return work
+        return work.unreported
+
     async def commit(self, who: EmbeddedLedger, work: Work, job: str = "job", round: int = 1) -> None:
         """Commit with the member's own credits."""
         record = await self.view.job(job)
         assert record is not None
+        work = await self.asked(work, job, round)
         credits = await self.view.credits(who.member_id, record.spec.lock)
         await who.submit("Rounds:commit", job, round, self.digest(who, work, job, round), credits)
 
@@ -255,6 +269,7 @@ class World:
 
     async def reveal(self, who: EmbeddedLedger, work: Work, job: str = "job", round: int = 1) -> None:
         """Open a commit."""
+        work = await self.asked(work, job, round)
         await who.submit(
             "Rounds:reveal",
             job,
@@ -262,7 +277,7 @@ class World:
             work.report,
             work.update,
             work.salt.hex(),
-            transient={"report": work.data},
+            transient={"report": work.data} if work.report else {},
         )
 
     async def seal(self, job: str = "job", round: int = 1, *, late: bool = True) -> None:
@@ -277,7 +292,8 @@ class World:
     ) -> None:
         """Wait for the sampling beacon; bring it and the reports (by member)."""
         sampling = self.wait_for((await self.state(job, round)).sampling_round)
-        transient = {f"report/{member}": work.data for member, work in works.items()}
+        asked = {member: await self.asked(work, job, round) for member, work in works.items()}
+        transient = {f"report/{member}": work.data for member, work in asked.items() if work.report}
         await (who or self.admin).submit("Settlement:settle", job, round, sampling, transient=transient)
 
     async def outcomes(self, job: str = "job", round: int = 1) -> dict[str, Outcome]:

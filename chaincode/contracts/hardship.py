@@ -6,14 +6,16 @@ who committed to it, and a round that nobody can bring to an end does not keep t
 
 Every lock and bond returns. Before the settlement whoever has revealed (and was not set aside) shares the
 round's pool equally; what the division leaves stays in the escrow. After it the round has been paid for as the
-job says, and only its aggregation is given up.
+job says, and only its aggregation is given up. A round without reports pays its tranches instead, as if no
+committee had decided; before the sampling beacon, rounded down.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from chaincode.contracts import keys, state
+from chaincode import scoring
+from chaincode.contracts import keys, state, tranches
 from chaincode.contracts.actions import Ready, Vote, act
 from chaincode.contracts.jobs import end_round, last_round, return_escrow
 from chaincode.contracts.rounds import announce
@@ -84,16 +86,21 @@ async def _void(stub: Stub, job: Job, current: RoundState, *, last: bool = False
     for member, lock in (await state.under(stub, keys.lock(job.id, current.round), Lock)).items():
         await stub.delete(keys.lock(job.id, current.round, member))
         await postings.pay(member, lock.stake + lock.bond, "lock-returned", job.id)
-    spent = 0 if current.sampling_randomness else await _share(stub, job, current, postings)
+    spent = await _due(stub, job, current, postings)
     ended = msgspec.structs.replace(current, phase=Phase.VOID, stage=None, deadline=0, result=current.model)
     await end_round(stub, job, ended, postings, spent, last=last)
     announce(stub, ended)
 
 
-async def _share(stub: Stub, job: Job, current: RoundState, postings: Postings) -> int:
-    """Split the round's pool among those who revealed; returns what it took."""
+async def _due(stub: Stub, job: Job, current: RoundState, postings: Postings) -> int:
+    """Pay those who revealed what the round still owes them; returns what it took."""
+    if scoring.reports_in(job.spec, current) and current.sampling_randomness:
+        return 0
     revealed = await state.under(stub, keys.reveal(job.id, current.round), Reveal)
     sharing = sorted(set(revealed).difference(current.set_aside))
+    if not scoring.reports_in(job.spec, current):
+        due = tranches.entitled(current, sharing)
+        return await tranches.release(stub, job, current, postings, due)
     share = job.spec.round_pool // len(sharing) if sharing else 0
     for member in sharing:
         await postings.pay(member, share, "hardship", job.id)

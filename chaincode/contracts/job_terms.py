@@ -66,13 +66,13 @@ def _sizes(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
             "max_participants",
             f"make reports of {size * spec.max_participants} bytes; at most {MAX_REPORTS}",
         )
-    rule = RULES[spec.rule]
+    rule, mechanism = RULES[spec.rule], MECHANISMS[spec.mechanism]
     try:
         rule.check(spec.scored_tasks, spec.alphabet)
     except ValueError as fault:
         field, _, text = str(fault).partition(": ")
         yield ("alphabet" if field == "alphabet" else "scored_tasks"), text
-    if rule.cost(spec.max_participants, spec.scored_tasks, spec.alphabet) > MAX_SETTLEMENT:
+    if mechanism.cost(rule, spec.max_participants, spec.scored_tasks, spec.alphabet) > MAX_SETTLEMENT:
         yield "scored_tasks", "make the settlement too costly for this alphabet and max_participants"
 
 
@@ -81,6 +81,11 @@ def _participants(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]
         yield "min_participants", "must be at most max_participants"
     if spec.peers > 1 and spec.peers % 2:
         yield "peers", "must be even, 1 or 0 (all others)"
+    try:
+        MECHANISMS[spec.mechanism].check(RULES[spec.rule], spec.peers)
+    except ValueError as fault:
+        field, _, text = str(fault).partition(": ")
+        yield field, text
     if spec.max_members_per_org * len(terms.organisations) < spec.min_participants:
         yield "max_members_per_org", "leaves fewer places than min_participants"
     if spec.max_members_per_org * len(terms.organisations) > MAX_SLOTS:

@@ -7,11 +7,12 @@ so that members never conflict with each other.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 
-from chaincode import cid, commitment, draw, report
+from chaincode import cid, commitment, draw, report, scoring
 from chaincode.beacon import Beacon
 from chaincode.contracts import keys, state, time
 from chaincode.contracts.job_terms import MAX_SLOTS
@@ -54,7 +55,7 @@ class Rounds(Contract):
             raise Conflict(f"round {round} is open already")
         if await state.exists(stub, keys.cancelled(job)):
             raise Unprocessable(f"job {job!r} is cancelled")
-        model = await self._previous_model(stub, record, round)
+        previous = await self._previous(stub, record, round)
         opened = self._fresh(record, beacon)
         return await self._enter(
             stub,
@@ -62,9 +63,10 @@ class Rounds(Contract):
                 job=job,
                 round=round,
                 phase=Phase.COMMIT,
-                model=model,
+                model=previous.result if previous else record.spec.model,
                 batch_round=beacon.round + record.spec.gap,
                 deadline=opened + record.spec.commit_seconds,
+                qualification=previous.qualification if previous else 0,
             ),
         )
 
@@ -133,7 +135,10 @@ class Rounds(Contract):
     async def reveal(
         self, stub: Stub, job: Name, round: RoundNumber, report_cid: CidText, update_cid: CidText, salt: Hex32
     ) -> None:
-        """Step 6, a participant: open the commit; the report's bytes come beside it and never enter a block."""
+        """Step 6, a participant: open the commit; the report's bytes come beside it and never enter a block.
+
+        In a round without reports the report's CID is empty and nothing comes beside it.
+        """
         member = await state.acting(stub)  # suspended or gone since: its round ends as it began
         record, current = await self._in(stub, job, round, Phase.REVEAL)
         lock = await state.find(stub, keys.lock(job, round, member.id), Lock)
@@ -146,7 +151,10 @@ class Rounds(Contract):
         )
         if opened.hex() != lock.digest:
             raise Unprocessable("the commit's digest is of something else")
-        check_report(record, report_cid, stub.transient.get("report"))
+        if scoring.reports_in(record.spec, current):
+            check_report(record, report_cid, stub.transient.get("report"))
+        else:
+            _check_no_report(report_cid, stub.transient)
         _check_cid(update_cid, "update")
         shown = Reveal(report=report_cid, update=update_cid, salt=salt)
         await state.write(stub, keys.reveal(job, round, member.id), shown)
@@ -209,15 +217,16 @@ class Rounds(Contract):
         return entered
 
     @staticmethod
-    async def _previous_model(stub: Stub, job: Job, round: int) -> str:
+    async def _previous(stub: Stub, job: Job, round: int) -> RoundState | None:
+        """The round before, which must be over; None before the first."""
         if round == 1:
-            return job.spec.model
+            return None
         previous = await state.find(stub, keys.state(job.id, round - 1), RoundState)
         if previous is None:
             raise NotFound(f"round {round - 1} is not open yet")
         if not previous.phase.over:
             raise TooEarly(f"round {round - 1} is in phase {previous.phase}", phase=previous.phase)
-        return previous.result
+        return previous
 
     @staticmethod
     def _check_eligible(stub: Stub, job: Job, current: RoundState, member: Member) -> None:
@@ -302,6 +311,13 @@ def check_report(job: Job, report_cid: str, data: bytes | None) -> None:
         report.unpack(data, job.spec.tasks, job.spec.alphabet)
     except ValueError as fault:
         raise Unprocessable(f"report: {fault}") from fault
+
+
+def _check_no_report(report_cid: str, transient: Mapping[str, bytes]) -> None:
+    if report_cid:
+        raise Unprocessable("report: this round takes none, its CID must be empty")
+    if transient:
+        raise Invalid("this round takes no reports; none must come in the transient map")
 
 
 def _check_cid(text: str, what: str) -> None:

@@ -34,6 +34,7 @@ from chaincode.shim.errors import Conflict, Invalid, NotFound, TooEarly, Unproce
 
 replace = msgspec.structs.replace
 PREFIX = "report/"
+UNSCORED = Settled({}, 0, 0, 0)
 KEPT = 8  # settlements whose scores a server remembers
 
 
@@ -46,24 +47,33 @@ class Settlement(Contract):
 
     @transaction(transient=(PREFIX + "*",))
     async def settle(self, stub: Stub, job: Name, round: RoundNumber, sampling: Beacon) -> RoundState:
-        """Anyone, with the sampling beacon and every revealed report in the transient map (report/MEMBER)."""
+        """Anyone, with the sampling beacon and every revealed report in the transient map (report/MEMBER).
+
+        In a round without reports nothing comes with it and nothing is scored: stakes return, who did not
+        reveal is slashed, and the beacon draws the committee.
+        """
         record, current = await in_phase(stub, job, round, Phase.SEALED)
         randomness = time.drawn(record.beacon, current.sampling_round, sampling)
         locks = await state.under(stub, keys.lock(job, round), Lock)
         reveals = await state.under(stub, keys.reveal(job, round), Reveal)
         counted = {m: shown for m, shown in reveals.items() if m not in current.set_aside}
-        _check_complete(counted, stub.transient)
         sampled = replace(current, sampling_randomness=randomness)
-        reports = await asyncio.to_thread(_unpacked, record, counted, stub.transient)
-        base = domain(stub.channel, stub.chaincode, job, round)
-        settled = await self._once(base, record, sampled, sorted(locks), counted, reports)
+        if scoring.reports_in(record.spec, current):
+            settled = await self._scored(stub, record, sampled, sorted(locks), counted)
+        else:
+            _check_complete({}, stub.transient)
+            settled = dict.fromkeys(counted, UNSCORED)
+        if settled and scoring.qualifies(record.spec, current):
+            sampled = replace(sampled, qualification=round)
         return await self._pay(stub, record, sampled, locks, settled)
 
     @transaction
     async def missing(self, stub: Stub, job: Name, round: RoundNumber, member: MemberId) -> None:
         """An organisation's admin: this revealed report cannot be had from the cluster."""
         msp_id = state.admin_of(stub)
-        await in_phase(stub, job, round, Phase.SEALED)
+        record, current = await in_phase(stub, job, round, Phase.SEALED)
+        if not scoring.reports_in(record.spec, current):
+            raise Unprocessable("this round takes no reports: none can be missing")
         if msp_id not in (await state.consortium(stub)).organisations:
             raise Unprocessable("not an organisation of the consortium", msp_id=msp_id)
         if not await state.exists(stub, keys.reveal(job, round, member)):
@@ -101,6 +111,15 @@ class Settlement(Contract):
     async def outcomes(self, stub: Stub, job: Name, round: RoundNumber) -> dict[str, Outcome]:
         """Scores and payments of a settled round by member."""
         return await state.under(stub, keys.outcome(job, round), Outcome)
+
+    async def _scored(
+        self, stub: Stub, job: Job, current: RoundState, participants: list[str], counted: dict[str, Reveal]
+    ) -> dict[str, Settled]:
+        """Every counted report, checked against its CID, and the scores of all."""
+        _check_complete(counted, stub.transient)
+        reports = await asyncio.to_thread(_unpacked, job, counted, stub.transient)
+        base = domain(stub.channel, stub.chaincode, job.id, current.round)
+        return await self._once(base, job, current, participants, counted, reports)
 
     async def _once(
         self,
@@ -170,7 +189,9 @@ async def _pay_member(
         await postings.pay(member, lock.stake - max(0, -settled.payment), "stake-returned", job.id)
         await postings.pay(member, max(0, settled.payment), "payment", job.id)
         await postings.pay(TREASURY, max(0, -settled.payment), "negative-payment", member)
-        outcome = Outcome(score=settled.score, norm=settled.norm, payment=settled.payment)
+        outcome = Outcome(
+            score=settled.score, norm=settled.norm, payment=settled.payment, sharing=len(settled.sharing)
+        )
     await state.write(stub, keys.outcome(job.id, current.round, member), outcome)
 
 
@@ -216,4 +237,5 @@ def _score(
         bytes.fromhex(current.sampling_randomness),
         participants,
         reports,
+        round=current.round,
     )

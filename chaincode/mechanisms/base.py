@@ -72,7 +72,7 @@ class Mechanism(ABC):
     def reports_in(self, round: int, qualification: int = 1) -> bool:
         """Whether members report in this round of the job, or commit and reveal updates alone.
 
-        `qualification`: the first round that nobody's reveal preceded (1 unless earlier ones ended void).
+        `qualification`: the first round that settles with a reveal (1 unless earlier ones ended void).
         """
         return True
 

@@ -88,7 +88,7 @@ async def test_a_settlement_flooded_by_readers_goes_through_and_scores_once(monk
     at = await sealed(6)
     runs: list[int] = []
     settle_once = scoring.settle
-    monkeypatch.setattr(scoring, "settle", lambda *args: runs.append(1) or settle_once(*args))
+    monkeypatch.setattr(scoring, "settle", lambda *args, **more: runs.append(1) or settle_once(*args, **more))
     call, reports = await given(at)
     readers = [
         who.evaluate(*question)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from chaincode import committees, draw
-from chaincode.contracts import keys, state
+from chaincode.contracts import keys, state, tranches
 from chaincode.contracts.aggregation.ending import keep, refund_challenge
 from chaincode.contracts.rounds import announce, in_phase
 from chaincode.encoding import domain
@@ -36,7 +36,7 @@ async def next_attempt(stub: Stub, job: Job, current: RoundState, now: int) -> R
     candidates = [member for member in revealed if member not in out]
     attempt, size = current.attempt + 1, job.spec.committee
     if attempt > job.spec.attempts or len(candidates) < committees.seats(size, len(revealed)):
-        return await keep(stub, job, current)
+        return await keep(stub, job, current, tranches.entitled(current, revealed))
     await refund_challenge(stub, job, current)
     base = domain(stub.channel, stub.chaincode, current.job, current.round)
     seed = draw.seed(f"committee/{attempt}", base, bytes.fromhex(current.sampling_randomness))

@@ -71,7 +71,7 @@ class Aggregation(Contract):
         if not valid:
             if model != current.model:
                 raise Unprocessable("without a valid update the model stays as it is", model=current.model)
-            return await keep(stub, record, current)
+            return await keep(stub, record, current, [])
         return await end(
             stub, record, replace(current, result=model, valid=valid, aggregation_outcome="sole")
         )

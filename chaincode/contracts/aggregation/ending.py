@@ -1,10 +1,12 @@
-"""How a round ends: bonds and challenges become somebody's credits, in the one transaction that makes it final."""
+"""How a round ends: bonds, challenges and tranches become credits, in the one transaction that makes it final."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
-from chaincode.contracts import keys, state
+from chaincode.contracts import keys, state, tranches
 from chaincode.contracts.jobs import end_round
 from chaincode.contracts.rounds import announce
 from chaincode.contracts.token import Postings
@@ -14,13 +16,19 @@ from chaincode.shim import Stub
 replace = msgspec.structs.replace
 
 
-async def keep(stub: Stub, job: Job, current: RoundState) -> RoundState:
+async def keep(stub: Stub, job: Job, current: RoundState, entitled: Collection[str]) -> RoundState:
     """Nobody has decided: the round ends with the model it began with, and says so."""
-    return await end(stub, job, replace(current, result=current.model, valid=[], aggregation_outcome="kept"))
+    kept = replace(current, result=current.model, valid=[], aggregation_outcome="kept")
+    return await end(stub, job, kept, entitled)
 
 
-async def end(stub: Stub, job: Job, current: RoundState) -> RoundState:
-    """Final. Of every lock the bond and, for a challenger, its stake go to whom they are due."""
+async def end(
+    stub: Stub, job: Job, current: RoundState, entitled: Collection[str] | None = None
+) -> RoundState:
+    """Final. Of every lock the bond and, for a challenger, its stake go to whom they are due.
+
+    `entitled`: whose tranche the round releases, the valid set if omitted.
+    """
     postings = Postings(stub, f"{job.id}/{current.round}")
     locks = await state.under(stub, keys.lock(job.id, current.round), Lock)
     for member, lock in sorted(locks.items()):
@@ -30,8 +38,10 @@ async def end(stub: Stub, job: Job, current: RoundState) -> RoundState:
             (lock.stake, _challenge_of(current, member)),
         ):
             await postings.pay(account, amount, kind, job.id if account == member else member)
+    due = current.valid if entitled is None else entitled
+    spent = await tranches.release(stub, job, current, postings, due)
     final = replace(current, phase=Phase.FINAL, stage=None, deadline=0)
-    await end_round(stub, job, final, postings)
+    await end_round(stub, job, final, postings, spent)
     announce(stub, final)
     return final
 

@@ -28,7 +28,7 @@ async def count_ballots(stub: Stub, job: Job, current: RoundState, now: int) -> 
         missed = sorted({*current.passed_over, *current.committee}.difference(cast))
         return await next_attempt(stub, job, replace(current, passed_over=missed), now)
     stage = Stage.POST if job.spec.aggregation == "optimistic" else Stage.COMMIT
-    return await enter(stub, job, replace(current, valid=valid), stage, now)
+    return await enter(stub, job, replace(current, valid=valid, voted=valid), stage, now)
 
 
 async def close_answers(stub: Stub, job: Job, current: RoundState, now: int) -> RoundState:
