@@ -71,7 +71,7 @@ def _steps(story: Story, number: int) -> None:
     for each in story.replayed.valid:
         if each.name.startswith("Aggregation:") and each in story.called(each.name, number):
             who = acting_member(story.replayed.state, each)
-            what = " ".join(arg.decode(errors="replace") for arg in each.args[3:4])
+            what = " ".join(arg.decode(errors="replace") for arg in each.args[4:5])
             text = f"{each.name} by {who[:24]} {what[:80]}"
             story.say("committee", text, each, round=number, ok=story.again(each))
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from chaincode import contracts
 from chaincode.beacon import BeaconInfo
@@ -55,10 +56,9 @@ class Executor:
         transient = await self._transient(tx, state)
         if self._server is None or self._clock is None:
             return Endorsement(409, "the consortium is not founded", b"", ReadWriteSet(), None)
-        try:
-            creator = Identity.parse(tx.creator)
-        except Refusal as refusal:
-            return Endorsement(refusal.code, refusal.to_json(), b"", ReadWriteSet(), None)
+        creator = _identity(tx)
+        if creator is None:
+            return Endorsement(403, "the creator is not an X.509 identity", b"", ReadWriteSet(), None)
         self._clock.at(least)
         stub = MemoryStub(
             state,
@@ -120,15 +120,21 @@ def counted(state: WorldState, job: str, number: bytes) -> Iterator[tuple[str, s
 
 def acting_member(state: WorldState, tx: Transaction) -> str:
     """The member whose key signed the transaction; its MSP id when there is none."""
-    try:
-        who = Identity.parse(tx.creator)
-    except Refusal:
+    who = _identity(tx)
+    if who is None:
         return ""
     entry = state.get(keys.acting_key(who.msp_id, who.key_sha256))
     try:
         return str(json.loads(entry.value)) if entry else who.msp_id
     except ValueError:
         return who.msp_id
+
+
+def _identity(tx: Transaction) -> Identity | None:
+    try:
+        return Identity.parse(tx.creator)
+    except (Refusal, UnsupportedAlgorithm):
+        return None
 
 
 def infos(state: WorldState, tx: Transaction) -> list[BeaconInfo]:

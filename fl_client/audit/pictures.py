@@ -61,6 +61,7 @@ def _pay(axes: Any, report: Report) -> None:
         colour, line = COLOURS[index % len(COLOURS)], ("-", "--", ":")[index // len(COLOURS) % 3]
         axes.plot(range(len(sums)), sums, line, color=colour, lw=2, marker="o", ms=5, label=_short(member))
     axes.axhline(0, color=_INK, lw=0.8)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     _rounds(axes, [0, *rounds])
     _legend(axes)
 

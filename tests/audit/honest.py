@@ -82,7 +82,7 @@ async def play_round(
     updates = {who.member_id: update(number, members.index(who)) for who in shown}
     made = aggregator.aggregate(model, updates)
     (drawn,) = [who for who in members if who.member_id == state.aggregator]
-    await drawn.submit("Aggregation:aggregate", "job", number, await store.put(made), {})
+    await drawn.submit("Aggregation:aggregate", "job", number, state.attempt, await store.put(made), {})
     return made
 
 

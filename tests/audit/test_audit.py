@@ -114,9 +114,9 @@ def test_a_job_that_is_not_there_cannot_be_exported(tmp_path: Path):
         world, _, _ = await ready(3)
         with pytest.raises(BadInput, match="no job 'none'"):
             await export(LiveEvidence("none", world.admin, None), tmp_path / "x.zip")
-        assert list(tmp_path.iterdir()) == []
 
     asyncio.run(story())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_page_stands_alone_and_escapes_what_the_ledger_holds(report: Report):

@@ -161,7 +161,7 @@ def test_a_missing_report(forgery: Forgery, audited):
 def test_a_missing_update_or_model(forgery: Forgery, audited, what):
     gone = {
         "update": forgery.find("Rounds:reveal")[2].args[4].decode(),
-        "model": forgery.find("Aggregation:aggregate", 1)[2].args[3].decode(),
+        "model": forgery.find("Aggregation:aggregate", 1)[2].args[4].decode(),
     }[what]
     del forgery.contents[gone]
     assert only(audited(forgery), Class.MISSING).expected == gone
@@ -173,10 +173,10 @@ def test_a_missing_set_of_public_items_is_no_discrepancy(forgery: Forgery, audit
 
 
 def test_a_changed_aggregate(forgery: Forgery, audited):
-    other = forgery.contents[forgery.find("Aggregation:aggregate")[2].args[3].decode()]
+    other = forgery.contents[forgery.find("Aggregation:aggregate")[2].args[4].decode()]
     name = cid.file_cid(other)
     number = 1
-    forgery.arguments("Aggregation:aggregate", number, _3=name.encode())
+    forgery.arguments("Aggregation:aggregate", number, _4=name.encode())
     forgery.rewrite(
         "Aggregation:aggregate", lambda w: edit_json(w, "round/", lambda r: r.update(result=name)), 1
     )

@@ -22,12 +22,15 @@ from chaincode import commitment, draw, report, scoring
 from chaincode.encoding import domain
 from chaincode.records import Job, Outcome, Reveal, RoundState
 from fl_client import aggregator
+from fl_client.audit import FileEvidence, audit
 from fl_client.beacon import BeaconSource, open_beacon
 from fl_client.connection import read_connection
 from fl_client.contracts import View
 from fl_client.ledger import Ledger, open_ledger
 from fl_client.store import Store, open_store
 from network.network import Network
+from tests.audit.fabric_cases import CASES, Case
+from tests.audit.fabric_forging import FabricForgery
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(420)]
 ROUNDS, CLIENTS = 2, 6
@@ -241,6 +244,51 @@ def test_the_batch_is_drawn_by_a_beacon_that_came_after_the_round_opened(finishe
     asyncio.run(story())
 
 
+def candor(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own."""
+    argv = [sys.executable, "-m", "fl_client.cli", *map(str, arguments)]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def evidence(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("evidence") / "job.zip"
+    connection = finished.network.connection_files["Org2MSP"]
+    done = candor(
+        "export", finished.result["job"], "--connection", connection, "--identity", "User1", "--out", file
+    )
+    assert done.returncode == 0, done.stderr
+    return file
+
+
+def test_the_running_network_audits_clean(finished: Finished) -> None:
+    connection = finished.network.connection_files["Org3MSP"]
+    done = candor("audit", finished.result["job"], "--connection", connection, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["ledger"], report["findings"]) == ("fabric", [])
+    assert report["executed"] > 40
+
+
+def test_its_export_audits_clean_with_neither_network_nor_programs(
+    finished: Finished, evidence: Path, tmp_path: Path
+) -> None:
+    page, away = tmp_path / "report.html", {"PATH": "", "PYTHONPATH": os.getcwd(), "HOME": str(tmp_path)}
+    arguments = ("audit", finished.result["job"], "--from-blocks", evidence, "--html", page)
+    done = candor(*arguments, cwd=tmp_path, env=away)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing differs" in done.stdout
+    assert page.read_text().count("<svg") == 3
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_a_forgery_of_its_export_is_named(evidence: Path, tmp_path: Path, case: Case) -> None:
+    forged = FabricForgery(evidence)
+    wanted = case(forged)
+    report = asyncio.run(audit(FileEvidence(forged.write(tmp_path / "forged.zip"))))
+    assert wanted <= set(report.classes), report.findings
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize("moment", ["the channel stands", "the clients run"])
 def test_a_demo_ended_in_the_middle_leaves_nothing_behind(tmp_path: Path, moment: str, number: int) -> None:
@@ -250,6 +298,10 @@ def test_a_demo_ended_in_the_middle_leaves_nothing_behind(tmp_path: Path, moment
     until(lambda: wanted in log.read_text() or process.poll() is not None, 90, moment)
     assert process.poll() is None, log.read_text()
     process.send_signal(number)
-    until(lambda: len(belonging_to(tmp_path)) <= 1, 30, "nothing left but the command itself, which may still clean up")
+    until(
+        lambda: len(belonging_to(tmp_path)) <= 1,
+        30,
+        "nothing left but the command itself, which may still clean up",
+    )
     assert process.wait(timeout=60) != 0
     until(lambda: not belonging_to(tmp_path), 10, "nothing left")

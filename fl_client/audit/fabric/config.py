@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -117,12 +117,12 @@ def signed_by(config: Config, envelope: Any) -> list[str]:
 def verifies(pem: bytes, signature: bytes, signed: bytes) -> bool:
     """Whether the certificate's key made the ECDSA signature (SHA-256)."""
     certificate = _certificate(pem)
-    key = certificate.public_key() if certificate else None
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        return False
     try:
+        key = certificate.public_key() if certificate else None
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            return False
         key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         return False
     return True
 
@@ -184,7 +184,7 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate | None) -> b
         return False
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 

@@ -1,0 +1,223 @@
+"""Fabric's blocks without Fabric: what signs rightly is clean, and each thing that does not is named."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chaincode.shim.memory import RangeRead
+from fl_client.audit import Class, FileEvidence, Report, audit, export
+from fl_client.audit.fabric import protos
+from fl_client.audit.fabric.rwset import summarised
+from fl_client.ledger.embedded import EmbeddedIdentities, EmbeddedIdentity
+from fl_client.ledger.embedded import ledger as embedded
+from fl_client.store import DirectoryStore
+from tests.audit import fabric_cases
+from tests.audit.fabric_chain import Authorities, Channel
+from tests.audit.fabric_forging import FabricForgery
+from tests.audit.forging import Forgery, replace
+from tests.audit.honest import play
+from tests.world import ORGANISATIONS
+
+
+class Recorder:
+    """Stands where the embedded ledger takes its nonces from, and keeps them."""
+
+    def __init__(self) -> None:
+        self.made: list[bytes] = []
+
+    def token_bytes(self, size: int) -> bytes:
+        self.made.append(hashlib.sha256(len(self.made).to_bytes(8, "big")).digest()[:size])
+        return self.made[-1]
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> tuple[Channel, Path]:
+    """An honest job's evidence as a Fabric network would have it."""
+    directory, nonces = tmp_path_factory.mktemp("fabric"), Recorder()
+    issued: dict[bytes, EmbeddedIdentity] = {}
+    issue = EmbeddedIdentities.issue
+
+    def recorded(self, *args, **options):
+        made = issue(self, *args, **options)
+        issued[made.creator] = made
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "secrets", nonces)
+        patch.setattr(EmbeddedIdentities, "issue", recorded)
+        honest = asyncio.run(play(DirectoryStore(directory / "store")))
+        asyncio.run(export(honest.evidence(), directory / "embedded.zip"))
+    plain = Forgery(directory / "embedded.zip")
+    ids = {hashlib.sha256(nonce + creator).hexdigest(): nonce for nonce in nonces.made for creator in issued}
+    made = Channel(Authorities(honest.world.identities), ORGANISATIONS, ids)
+    made.known = issued
+    plain.raw = [block.SerializeToString() for block in made.chain(plain.blocks)]
+    plain.manifest = replace(plain.manifest, ledger="fabric", organisations=())
+    return made, plain.write(directory / "fabric.zip")
+
+
+@pytest.fixture
+def forged(channel: tuple[Channel, Path]) -> FabricForgery:
+    return FabricForgery(channel[1])
+
+
+@pytest.fixture
+def audited(tmp_path: Path) -> Callable[[FabricForgery], Report]:
+    def work(forgery: FabricForgery) -> Report:
+        return asyncio.run(audit(FileEvidence(forgery.write(tmp_path / "forged.zip"))))
+
+    return work
+
+
+def test_the_honest_chain_is_clean(forged: FabricForgery, audited):
+    report = audited(forged)
+    assert report.findings == []
+    assert report.executed == report.transactions > 40
+
+
+@pytest.mark.parametrize("case", fabric_cases.CASES, ids=lambda case: case.__name__)
+def test_a_forgery_is_named(forged: FabricForgery, audited, case: fabric_cases.Case):
+    wanted = case(forged)
+    assert wanted <= set(audited(forged).classes)
+
+
+def test_a_block_signed_by_no_orderer_of_the_channel(channel, forged: FabricForgery, audited):
+    made, _ = channel
+    stranger = EmbeddedIdentities().issue("OrdererMSP", "orderer0", "orderer")
+    made.ordered(forged.chain[-1], stranger)
+    report = audited(forged)
+    assert [(each.kind, each.block) for each in report.findings] == [(Class.ORDERER, len(forged.chain) - 1)]
+
+
+def test_orderers_alone_cannot_change_a_score(channel, forged: FabricForgery, audited):
+    made, _ = channel
+    fabric_cases.changed_score(forged)
+    made.again(forged.chain)
+    assert set(audited(forged).classes) == {Class.CREATOR, Class.ENDORSEMENT, Class.SCORE}
+
+
+def test_a_majority_of_lying_endorsers_is_found_by_running_again(channel, forged: FabricForgery, audited):
+    made, file = channel
+    record = next(place for place in [forged.find("Settlement:settle")])
+    plain = Forgery(file.parent / "embedded.zip")
+    plain.rewrite("Settlement:settle", lambda writes: _raise_score(writes))
+    _, _, lie = plain.find("Settlement:settle")
+    forged.chain[record.block].data.data[record.index] = made.envelope(lie)
+    made.again(forged.chain)
+    report = audited(forged)
+    assert report.classes == [Class.SCORE]
+    assert (report.findings[0].block, report.findings[0].tx_id) == (record.block, record.tx_id)
+
+
+def _raise_score(writes) -> None:
+    from tests.audit.forging import edit_json
+
+    edit_json(writes, "outcome/", lambda outcome: outcome.update(score=outcome["score"] + 1))
+
+
+@pytest.mark.parametrize(
+    "who",
+    ["one organisation twice", "clients instead of peers", "a stranger's certificates", "nobody valid"],
+)
+def test_endorsements_that_do_not_count(channel, forged: FabricForgery, audited, who: str):
+    made, file = channel
+    issue = made.authorities.identities.issue
+    endorsers = {
+        "one organisation twice": [made.peers["Org1MSP"], issue("Org1MSP", "peer1", "peer")],
+        "clients instead of peers": [issue(org, "liar", "client") for org in ORGANISATIONS],
+        "a stranger's certificates": [
+            EmbeddedIdentities().issue(org, "peer0", "peer") for org in ORGANISATIONS
+        ],
+        "nobody valid": [issue("OrdererMSP", "peer0", "peer")],
+    }[who]
+    place = forged.find("Jobs:create")
+    _, _, record = Forgery(file.parent / "embedded.zip").find("Jobs:create")
+    forged.chain[place.block].data.data[place.index] = made.envelope(record, endorsers=endorsers)
+    made.again(forged.chain)
+    report = audited(forged)
+    assert [(each.kind, each.tx_id) for each in report.findings] == [(Class.ENDORSEMENT, place.tx_id)]
+
+
+def test_a_creator_from_a_forged_authority(channel, forged: FabricForgery, audited):
+    made, file = channel
+    _, _, record = Forgery(file.parent / "embedded.zip").find("Token:transfer")
+    stranger = EmbeddedIdentities().issue("Org1MSP", "Admin@Org1MSP", "admin")
+    nonce = b"0" * 24
+    tx_id = hashlib.sha256(nonce + stranger.creator).hexdigest()
+    made.known[stranger.creator], made.nonces[tx_id] = stranger, nonce
+    place = forged.find("Token:transfer")
+    forged.chain[place.block].data.data[place.index] = made.envelope(
+        replace(record, creator=stranger.creator, tx_id=tx_id)
+    )
+    made.again(forged.chain)
+    assert Class.CREATOR in audited(forged).classes
+
+
+def test_an_answer_endorsed_for_another_proposal(channel, forged: FabricForgery, audited):
+    made, _ = channel
+
+    def change(opened) -> None:
+        opened.args[3] = b"[]"
+
+    place = forged.find("Rounds:commit")
+    forged.edit(place, change)
+    made.again(forged.chain)
+    assert {Class.PROPOSAL, Class.CREATOR} <= set(audited(forged).classes)
+
+
+def test_a_block_without_its_first_configuration(forged: FabricForgery, audited):
+    forged.chain[0].data.data[0] = protos.common.Envelope(payload=b"x").SerializeToString()
+    report = audited(forged)
+    assert not report.clean
+    assert Class.ORDERER in report.classes
+
+
+@pytest.mark.parametrize("place", range(0, 400, 13))
+def test_a_changed_byte_anywhere_never_ends_in_a_traceback(forged: FabricForgery, audited, place: int):
+    place = place * 7919
+    number = place % len(forged.chain)
+    raw = bytearray(forged.chain[number].SerializeToString())
+    raw[place % len(raw)] ^= 1 << (place % 8)
+    path_raw = bytes(raw)
+    forged.chain[number] = _Raw(path_raw)  # type: ignore[assignment]
+    audited(forged)
+
+
+class _Raw:
+    """Bytes where a block was."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def SerializeToString(self) -> bytes:  # noqa: N802
+        return self._data
+
+
+@pytest.mark.parametrize(
+    ("count", "level", "nodes", "digest"),
+    [
+        (51, 1, 1, "a8a2e2d23f8f4aa515723580a6ba493b0b5b5c8f53a65945fe63d388d72e4c89"),
+        (60, 1, 2, "2d48f499f6888693ba29363987a576c3451966538a08f01cf1c847cbe35f631f"),
+        (103, 1, 3, "27de0e0c0a3e28e292b317493a42960f30d7e25351b4a80e607d248e671f19a9"),
+        (2601, 2, 1, "6a8069122973f0bd5fe0309fc6e5af72493e016107b63ec2947264133a2fa374"),
+        (2653, 2, 2, "35a43a8c4cec6711a00dfe7909fccc02301f0748810aacca797c253241922733"),
+        (7000, 2, 3, "052453e82d7f7515b31b2887496d8cf499244c9e98d5fa388426a686b9abe653"),
+    ],
+)
+def test_a_long_range_is_summarised_as_fabrics_own_code_does(count: int, level: int, nodes: int, digest: str):
+    """Vectors made with rwsetutil.NewRangeQueryResultsHelper(true, 50, sha256) of Fabric 2.5."""
+    results = tuple((f"key{i:05d}", (i // 7, i % 7)) for i in range(count))
+    ((summary, _),) = summarised(RangeRead("a", "z", True, results)).results
+    _, degree, top, *found = summary.split("/")
+    assert (degree, top, len(found)) == ("50", str(level), nodes)
+    assert hashlib.sha256(bytes.fromhex("".join(found))).hexdigest() == digest
+
+
+def test_a_short_range_is_recorded_as_it_is():
+    read = RangeRead("a", "z", True, tuple((f"key{i}", (1, i)) for i in range(50)))
+    assert summarised(read) == read
