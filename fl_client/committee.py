@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
 from chaincode import cid, commitment
 from chaincode.records import Reason, RoundState, Stage
@@ -58,12 +58,16 @@ class Aggregator:
         refused = await self.refuses(state)
         valid = sorted(set(await counted(self.seat, state)).difference(refused))
         model = await self.seat.store.put(await self.combined(state, valid)) if valid else state.model
-        await self.seat.ledger.submit("Aggregation:aggregate", self.seat.job.id, state.round, model, refused)
+        await self.seat.ledger.submit(
+            "Aggregation:aggregate", self.seat.job.id, state.round, state.attempt, model, refused
+        )
 
     async def vote(self, state: RoundState) -> None:
         """Say which updates are refused and why; keep the others for those who could not fetch them."""
         refused = await self.refuses(state)
-        await self.seat.ledger.submit("Aggregation:vote", self.seat.job.id, state.round, refused)
+        await self.seat.ledger.submit(
+            "Aggregation:vote", self.seat.job.id, state.round, state.attempt, refused
+        )
         held = {m: shown.update for m, shown in (await counted(self.seat, state)).items() if m not in refused}
         await asyncio.gather(*(self._pin(member, name) for member, name in held.items()))
 
@@ -78,7 +82,7 @@ class Aggregator:
         digest = commitment.answer_digest(
             seat.domain(state.round), state.attempt, seat.me, answer.model_cid, answer.salt
         )
-        await seat.ledger.submit("Aggregation:commit", seat.job.id, state.round, digest.hex())
+        await seat.ledger.submit("Aggregation:commit", seat.job.id, state.round, state.attempt, digest.hex())
 
     async def reveal(self, state: RoundState) -> None:
         """Store the aggregate, and open the commit."""
@@ -89,14 +93,16 @@ class Aggregator:
             return
         await seat.store.put(await self.combined(state, state.valid))
         await seat.ledger.submit(
-            "Aggregation:reveal", seat.job.id, state.round, answer.model_cid, answer.salt.hex()
+            "Aggregation:reveal", seat.job.id, state.round, state.attempt, answer.model_cid, answer.salt.hex()
         )
 
     async def post(self, state: RoundState) -> None:
         """Optimistic, as the first of the committee: store the aggregate and name it."""
         model = await self.seat.store.put(await self.combined(state, state.valid))
         beacon = await self.seat.beacons.latest()
-        await self.seat.ledger.submit("Aggregation:post", self.seat.job.id, state.round, model, beacon)
+        await self.seat.ledger.submit(
+            "Aggregation:post", self.seat.job.id, state.round, state.attempt, model, beacon
+        )
 
     async def disputes(self, state: RoundState) -> bool:
         """The watchtower: whether the post is wrong. What cannot be recomputed now may be at the next look."""
@@ -120,7 +126,9 @@ class Aggregator:
             log.warning("round %d: cannot challenge the post: %s", state.round, fault)
             return
         beacon = await seat.beacons.latest()
-        await seat.ledger.submit("Aggregation:challenge", seat.job.id, state.round, credits, beacon)
+        await seat.ledger.submit(
+            "Aggregation:challenge", seat.job.id, state.round, state.attempt, credits, beacon
+        )
 
     async def finalise(self, state: RoundState) -> None:
         """As anybody: move the stage on once all have acted or its window is over."""
@@ -141,8 +149,9 @@ class Aggregator:
     async def refuses(self, state: RoundState) -> dict[str, Reason]:
         """This client's verdict: member → why its update is not valid."""
         names = {member: shown.update for member, shown in (await counted(self.seat, state)).items()}
-        updates, refused = await self._fetch(names)
-        previous = await self._previous(state, updates) if self.seat.job.spec.light_check else None
+        until = self.seat.job.beacon.round_at(state.deadline - self.seat.job.spec.aggregate_seconds // 2)
+        updates, refused = await self._fetch(names, until)
+        previous = await self._previous(state, updates, until) if self.seat.job.spec.light_check else None
         model = await self.seat.model(state.model)
         found = await asyncio.to_thread(aggregator.verdicts, model, updates, previous)
         for member, fault in found.items():
@@ -164,8 +173,11 @@ class Aggregator:
             self._latest = (state.round, list(valid)), made
         return self._latest[1]
 
-    async def _fetch(self, names: dict[str, str]) -> tuple[dict[str, bytes], dict[str, Reason]]:
-        """Contents by member, and why the others have none."""
+    async def _fetch(
+        self, names: dict[str, str], until: int | None = None
+    ) -> tuple[dict[str, bytes], dict[str, Reason]]:
+        """Contents by member, and why the others have none. What has not come by beacon `until` is missing:
+        who withholds an update must not make the committee miss its vote."""
 
         async def one(name: str) -> bytes | Reason:
             try:
@@ -176,18 +188,38 @@ class Aggregator:
                 log.warning("cannot fetch the update %s: %s", name, fault)
                 return Reason.MISSING
 
-        members = sorted(names)
-        found = dict(zip(members, await asyncio.gather(*(one(names[m]) for m in members)), strict=True))
+        tasks = {member: asyncio.create_task(one(names[member])) for member in sorted(names)}
+        try:
+            await self._all(tasks.values(), until)
+            found = {m: task.result() if task.done() else Reason.MISSING for m, task in tasks.items()}
+        finally:
+            for task in tasks.values():
+                task.cancel()
         updates = {member: data for member, data in found.items() if isinstance(data, bytes)}
         return updates, {member: data for member, data in found.items() if isinstance(data, Reason)}
 
-    async def _previous(self, state: RoundState, members: Iterable[str]) -> dict[str, bytes]:
+    async def _all(self, tasks: Iterable[asyncio.Task[bytes | Reason]], until: int | None) -> None:
+        """Wait for all tasks, or until a beacon exists; a beacon that stalls cuts nothing short."""
+        everything = asyncio.gather(*tasks)
+        if until is None:
+            await everything
+            return
+        late = asyncio.create_task(self.seat.beacons.at(until))
+        try:
+            waiting: set[asyncio.Future[Any]] = {everything, late}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            late.cancel()
+            if not everything.done():
+                everything.cancel()
+
+    async def _previous(self, state: RoundState, members: Iterable[str], until: int) -> dict[str, bytes]:
         """The members' own updates of the round before, as far as they revealed one that can be had."""
         if state.round == 1:
             return {}
         before = await self.seat.view.reveals(self.seat.job.id, state.round - 1)
         names = {member: before[member].update for member in members if member in before}
-        return (await self._fetch(names))[0]
+        return (await self._fetch(names, until))[0]
 
     async def _complete(self, state: RoundState) -> bool:
         """Whether all have acted whom the stage waits for."""

@@ -7,6 +7,7 @@ import numpy as np
 from chaincode.records import RoundState, Stage
 from fl_client.committee import Aggregator
 from fl_client.errors import NotStored
+from fl_client.steps import Seat
 from fl_client.training import parameters
 
 
@@ -48,7 +49,7 @@ class Copying(Aggregator):
         seat = self.seat
         done = await seat.view.progress(seat.job.id, state.round, state.attempt)
         for _, digest in sorted(done.committed.items()):
-            await seat.ledger.submit("Aggregation:commit", seat.job.id, state.round, digest)
+            await seat.ledger.submit("Aggregation:commit", seat.job.id, state.round, state.attempt, digest)
             return
         raise NotStored("nobody to copy from yet")
 
@@ -61,3 +62,15 @@ class Griefing(Aggregator):
 
     async def disputes(self, state: RoundState) -> bool:
         return True
+
+
+class Turncoat(Aggregator):
+    """Honest, but for the first attempt's committee members at `places`, who act like `fault`."""
+
+    def __init__(self, seat: Seat, fault: type[Aggregator], places: tuple[int, ...]) -> None:
+        super().__init__(seat)
+        self._fault, self._places = fault(seat), places
+
+    async def act(self, state: RoundState) -> bool:
+        odd = state.attempt == 1 and self.seat.me in [state.committee[place] for place in self._places]
+        return await (self._fault.act(state) if odd else super().act(state))

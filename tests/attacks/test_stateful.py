@@ -263,7 +263,7 @@ class Channel(RuleBasedStateMachine):
 
     async def _aggregate(self, job: str, who: Any, honest: bool) -> None:
         state = await self._round(job)
-        at, world = (job, state.round), self.world
+        at, world = (job, state.round, state.attempt), self.world
         model = NEXT if honest else cid.raw_cid(secrets.token_bytes(8))
         key = (job, state.round, state.attempt, who.member_id)
         match state.stage:
@@ -278,7 +278,7 @@ class Channel(RuleBasedStateMachine):
                 credits = await world.view.credits(who.member_id, bond)
                 await who.submit("Aggregation:challenge", *at, credits, world.beacon())
             case Stage.COMMIT:
-                base = domain(world.network.channel, world.network.chaincode, *at)
+                base = domain(world.network.channel, world.network.chaincode, job, state.round)
                 salt = secrets.token_bytes(32)
                 digest = commitment.answer_digest(base, state.attempt, who.member_id, model, salt)
                 await who.submit("Aggregation:commit", *at, digest.hex())

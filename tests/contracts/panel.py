@@ -68,7 +68,9 @@ class Panel:
 
     async def vote(self, members: Iterable[str], refused: Mapping[str, str] | None = None) -> None:
         for member in members:
-            await self.members[member].submit("Aggregation:vote", "job", self.round, dict(refused or {}))
+            attempt = (await self.state()).attempt
+            call = ("Aggregation:vote", "job", self.round, attempt, dict(refused or {}))
+            await self.members[member].submit(*call)
 
     async def commit(self, member: str, model: str) -> None:
         attempt = (await self.state()).attempt
@@ -76,11 +78,13 @@ class Panel:
         self.salts[attempt, member] = (model, salt)
         base = domain(self.world.network.channel, self.world.network.chaincode, "job", self.round)
         digest = commitment.answer_digest(base, attempt, member, model, salt)
-        await self.members[member].submit("Aggregation:commit", "job", self.round, digest.hex())
+        await self.members[member].submit("Aggregation:commit", "job", self.round, attempt, digest.hex())
 
     async def reveal(self, member: str) -> None:
-        model, salt = self.salts[(await self.state()).attempt, member]
-        await self.members[member].submit("Aggregation:reveal", "job", self.round, model, salt.hex())
+        attempt = (await self.state()).attempt
+        model, salt = self.salts[attempt, member]
+        call = ("Aggregation:reveal", "job", self.round, attempt, model, salt.hex())
+        await self.members[member].submit(*call)
 
     async def move(self, *, late: bool = False) -> RoundState:
         """`finalise` by somebody without a stake in it; `late`: once the window is over."""
@@ -109,15 +113,16 @@ class Panel:
         return await self.move(late=bool(set(silent)))
 
     async def post(self, model: str) -> RoundState:
-        poster = self.members[(await self.state()).aggregator]
-        await poster.submit("Aggregation:post", "job", self.round, model, self.world.beacon())
+        state = await self.state()
+        call = ("Aggregation:post", "job", self.round, state.attempt, model, self.world.beacon())
+        await self.members[state.aggregator].submit(*call)
         return await self.state()
 
     async def challenge(self, member: str) -> RoundState:
         credits = await self.world.view.credits(member, self.money)
-        await self.members[member].submit(
-            "Aggregation:challenge", "job", self.round, credits, self.world.beacon()
-        )
+        attempt = (await self.state()).attempt
+        call = ("Aggregation:challenge", "job", self.round, attempt, credits, self.world.beacon())
+        await self.members[member].submit(*call)
         return await self.state()
 
     async def ended(self) -> RoundState:

@@ -165,13 +165,13 @@ def test_copying_anothers_answer_fails():
         await panel.commit(honest, RIGHT)
         stolen = (await panel.progress()).committed[honest]
         who = panel.members[copier]
-        await who.submit("Aggregation:commit", "job", 1, stolen)
+        await who.submit("Aggregation:commit", "job", 1, 1, stolen)
         await panel.commit(other, RIGHT)
         await panel.move()
         await panel.reveal(honest)
         model, salt = panel.salts[1, honest]
-        await refused(who.submit("Aggregation:reveal", "job", 1, model, salt.hex()), 422)
-        await refused(who.submit("Aggregation:commit", "job", 1, stolen), 409)
+        await refused(who.submit("Aggregation:reveal", "job", 1, 1, model, salt.hex()), 422)
+        await refused(who.submit("Aggregation:commit", "job", 1, 1, stolen), 409)
         await panel.reveal(other)
         await panel.move(late=True)
         assert (await panel.ended()).result == RIGHT
@@ -233,8 +233,8 @@ def test_a_vote_is_typed_bounded_cast_once_and_by_the_committee():
         committee = (await panel.begin()).committee
         member = panel.members[committee[0]]
         outsider = next(m for m in panel.members if m not in committee)
-        await refused(member.submit("Aggregation:vote", "job", 1, {committee[1]: "dislike"}), 400)
-        await refused(member.submit("Aggregation:vote", "job", 1, {f"Org1MSP:{'0' * 64}": "norm"}), 422)
+        await refused(member.submit("Aggregation:vote", "job", 1, 1, {committee[1]: "dislike"}), 400)
+        await refused(member.submit("Aggregation:vote", "job", 1, 1, {f"Org1MSP:{'0' * 64}": "norm"}), 422)
         await refused(panel.vote([outsider]), 403)
         await refused(panel.commit(committee[0], RIGHT), 425)
         await panel.vote(committee[:1])
@@ -257,7 +257,7 @@ def test_a_committee_of_one_ends_the_round_in_one_transaction():
         assert state.stage is Stage.SOLE
         drawn = panel.members[state.aggregator]
         gone = sorted(panel.members)[0]
-        call = ("Aggregation:aggregate", "job", 1, RIGHT)
+        call = ("Aggregation:aggregate", "job", 1, 1, RIGHT)
         await refused(
             next(w for m, w in panel.members.items() if m != state.aggregator).submit(*call, {}), 403
         )
@@ -280,7 +280,7 @@ def test_an_unchallenged_post_is_final_with_one_transaction_past_the_window():
         state = await panel.voted()
         assert state.stage is Stage.POST
         other = panel.members[state.committee[1]]
-        await refused(other.submit("Aggregation:post", "job", 1, RIGHT, panel.world.beacon()), 403)
+        await refused(other.submit("Aggregation:post", "job", 1, 1, RIGHT, panel.world.beacon()), 403)
         beacon = panel.world.beacon()
         state = await panel.post(RIGHT)
         opened = panel.world.signer.info.time(beacon.round)
@@ -403,7 +403,7 @@ def test_who_may_challenge_when_and_with_what():
         stranger = await panel.world.member("Org1MSP", "stranger", panel.money)
         panel.members[stranger.member_id] = stranger
         await refused(panel.challenge(stranger.member_id), 403)
-        call = panel.members[b].submit("Aggregation:challenge", "job", 1, [], panel.world.beacon())
+        call = panel.members[b].submit("Aggregation:challenge", "job", 1, 1, [], panel.world.beacon())
         await refused(call, 422)
         await panel.challenge(b)
         await refused(panel.challenge(c), 409)

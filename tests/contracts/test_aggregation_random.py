@@ -57,7 +57,7 @@ async def _anything(panel: Panel, rng: random.Random, committee: list[str]) -> N
     match stage:
         case Stage.SOLE:
             refused = rng.sample(sorted(panel.members), rng.randint(0, 2))
-            await who.submit("Aggregation:aggregate", "job", 1, model, dict.fromkeys(refused, "norm"))
+            await who.submit("Aggregation:aggregate", "job", 1, 1, model, dict.fromkeys(refused, "norm"))
         case Stage.VOTE:
             refused = rng.sample(sorted(panel.members), rng.choice([0, 0, 1, len(panel.members)]))
             await panel.vote([member], dict.fromkeys(refused, "missing"))

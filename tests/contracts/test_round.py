@@ -38,7 +38,7 @@ async def aggregated(world: World, members, round: int = 1) -> None:
     """The drawn aggregator names a model."""
     state = await world.begin(round=round)
     (drawn,) = [who for who in members if who.member_id == state.aggregator]
-    await drawn.submit("Aggregation:aggregate", "job", round, NEXT, {})
+    await drawn.submit("Aggregation:aggregate", "job", round, 1, NEXT, {})
 
 
 def test_an_honest_job_pays_everyone_and_returns_what_is_left():

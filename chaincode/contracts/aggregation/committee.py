@@ -65,9 +65,16 @@ async def write(stub: Stub, entered: RoundState) -> RoundState:
     return entered
 
 
-async def in_stage(stub: Stub, job: str, round: int, stage: Stage) -> tuple[Job, RoundState]:
-    """The job and the round's state, which must be in that stage: 425 before it, 409 after it."""
+async def in_stage(stub: Stub, job: str, round: int, attempt: int, stage: Stage) -> tuple[Job, RoundState]:
+    """The job and the round's state, which must be in that stage of that attempt: 425 before it, 409 after it.
+
+    A call names its attempt: one that took long must not count in the next, before another committee.
+    """
     record, current = await in_phase(stub, job, round, Phase.AGGREGATE)
+    if current.attempt != attempt:
+        raise Conflict(
+            f"the aggregation is in attempt {current.attempt}, not {attempt}", attempt=current.attempt
+        )
     if current.stage is not stage:
         order = list(Stage)
         kind = TooEarly if current.stage and order.index(current.stage) < order.index(stage) else Conflict

@@ -1,6 +1,11 @@
-"""The transactions of step 9. A step is accepted until somebody moves its stage on, never by an endorser's clock."""
+"""The transactions of step 9.
+
+A member's step names its attempt, and is accepted until somebody moves its stage on, never by an endorser's clock.
+"""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import msgspec
 
@@ -43,6 +48,7 @@ from chaincode.shim import Contract, Stub, query, transaction
 from chaincode.shim.errors import Forbidden, NotFound, Unprocessable
 
 replace = msgspec.structs.replace
+Attempt = Annotated[int, msgspec.Meta(ge=1, le=100)]
 
 
 class Aggregation(Contract):
@@ -59,10 +65,16 @@ class Aggregation(Contract):
 
     @transaction
     async def aggregate(
-        self, stub: Stub, job: Name, round: RoundNumber, model: CidText, refused: dict[MemberId, Reason]
+        self,
+        stub: Stub,
+        job: Name,
+        round: RoundNumber,
+        attempt: Attempt,
+        model: CidText,
+        refused: dict[MemberId, Reason],
     ) -> RoundState:
         """A committee of one: which updates it refuses, and the CID of the model the others combine to. Final."""
-        record, current = await in_stage(stub, job, round, Stage.SOLE)
+        record, current = await in_stage(stub, job, round, attempt, Stage.SOLE)
         await seated(stub, current)
         revealed = await eligible(stub, current)
         check_refused(refused, revealed)
@@ -77,26 +89,32 @@ class Aggregation(Contract):
         )
 
     @transaction
-    async def vote(self, stub: Stub, job: Name, round: RoundNumber, refused: dict[MemberId, Reason]) -> None:
+    async def vote(
+        self, stub: Stub, job: Name, round: RoundNumber, attempt: Attempt, refused: dict[MemberId, Reason]
+    ) -> None:
         """A committee member: the updates it does not hold or finds not valid, each with its reason."""
-        _, current = await in_stage(stub, job, round, Stage.VOTE)
+        _, current = await in_stage(stub, job, round, attempt, Stage.VOTE)
         key = keys.ballot(job, round, current.attempt, (await seated(stub, current)).id)
         await once(stub, key, "voted")
         check_refused(refused, await eligible(stub, current))
         await state.write(stub, key, Ballot(refused=refused))
 
     @transaction
-    async def commit(self, stub: Stub, job: Name, round: RoundNumber, digest: Hex32) -> None:
+    async def commit(
+        self, stub: Stub, job: Name, round: RoundNumber, attempt: Attempt, digest: Hex32
+    ) -> None:
         """A committee member: `commitment.answer_digest` of the model it has computed over the valid set."""
-        _, current = await in_stage(stub, job, round, Stage.COMMIT)
+        _, current = await in_stage(stub, job, round, attempt, Stage.COMMIT)
         key = keys.answer(job, round, current.attempt, await _voter(stub, current))
         await once(stub, key, "committed")
         await state.write(stub, key, digest)
 
     @transaction
-    async def reveal(self, stub: Stub, job: Name, round: RoundNumber, model: CidText, salt: Hex32) -> None:
+    async def reveal(
+        self, stub: Stub, job: Name, round: RoundNumber, attempt: Attempt, model: CidText, salt: Hex32
+    ) -> None:
         """A committee member: open its own commit."""
-        _, current = await in_stage(stub, job, round, Stage.REVEAL)
+        _, current = await in_stage(stub, job, round, attempt, Stage.REVEAL)
         member = await _voter(stub, current)
         raw = await stub.get(keys.answer(job, round, current.attempt, member))
         if raw is None:
@@ -112,10 +130,10 @@ class Aggregation(Contract):
 
     @transaction
     async def post(
-        self, stub: Stub, job: Name, round: RoundNumber, model: CidText, beacon: Beacon
+        self, stub: Stub, job: Name, round: RoundNumber, attempt: Attempt, model: CidText, beacon: Beacon
     ) -> RoundState:
         """Optimistic, the first of the committee: the model; a fresh beacon opens the window to challenge it."""
-        record, current = await in_stage(stub, job, round, Stage.POST)
+        record, current = await in_stage(stub, job, round, attempt, Stage.POST)
         if (await seated(stub, current)).id != current.aggregator:
             raise Forbidden("another member of the committee posts", aggregator=current.aggregator)
         _check_model(model)
@@ -125,11 +143,11 @@ class Aggregation(Contract):
 
     @transaction
     async def challenge(
-        self, stub: Stub, job: Name, round: RoundNumber, credits: CreditIds, beacon: Beacon
+        self, stub: Stub, job: Name, round: RoundNumber, attempt: Attempt, credits: CreditIds, beacon: Beacon
     ) -> RoundState:
         """Optimistic, any participant but the poster: put up a bond, and the committee decides by majority."""
         member = await state.caller(stub)
-        record, current = await in_stage(stub, job, round, Stage.CHALLENGE)
+        record, current = await in_stage(stub, job, round, attempt, Stage.CHALLENGE)
         if member.id == current.aggregator:
             raise Forbidden("nobody can challenge its own post")
         if not await state.exists(stub, keys.outcome(job, round, member.id)):
@@ -162,7 +180,7 @@ class Aggregation(Contract):
         return await next_attempt(stub, record, replace(current, forfeited=absent), now)
 
     @query
-    async def progress(self, stub: Stub, job: Name, round: RoundNumber, attempt: int) -> Progress:
+    async def progress(self, stub: Stub, job: Name, round: RoundNumber, attempt: Attempt) -> Progress:
         """What the committee of an attempt has done."""
         current = await state.round_state(stub, job, round)
         if not 1 <= attempt <= current.attempt:
