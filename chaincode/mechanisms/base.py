@@ -15,7 +15,7 @@ from chaincode.mtpp.rule import NO_VIEW, Integers, Rule, Scores, View
 class Outcome(msgspec.Struct, frozen=True):
     """What a settlement finds for one member: pair scores by peer, their combination, what it pays.
 
-    `sharing`: with whom it shares one pay as a near-duplicate, itself included; empty for everybody else.
+    `sharing`: with whom it shares one pay as a near-duplicate or in a pool, itself included; empty for others.
     """
 
     scores: dict[str, int]
@@ -40,6 +40,8 @@ class Case:
         view: what the rule needs to know of the public model's answers.
         tranches: rounds of the job that are still to be paid, this one included; only a mechanism that
             vests looks at it.
+        pools: disjoint sets of members (an organisation's, say) of whom each set earns one pay; only
+            `qualify-and-vest` looks at them.
     """
 
     reports: Mapping[str, Integers]
@@ -51,6 +53,7 @@ class Case:
     dithers: Mapping[str, int]
     view: View = NO_VIEW
     tranches: int = 1
+    pools: Sequence[Collection[str]] = ()
 
 
 class Mechanism(ABC):

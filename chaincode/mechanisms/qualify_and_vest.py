@@ -12,6 +12,11 @@ once. Then the pay of a whole job is linear in q, and worthless reports earn 0 o
 at one tranche's worst loss, which is the least stake of a job under any mechanism; with tens of scored tasks or more
 the noise of a worthless report is far from that cap.
 
+Pools. What a model earns is concave in its data, so one owner as two identities earns nearly twice, and copies that
+escape the likeness earn again. Where a job pools its members by organisation, each organisation earns one pay: the
+mean of its members' q, shared equally, scored against other organisations alone. Splitting then gains nothing;
+neither does an organisation's second honest client. Coalitions across organisations remain.
+
 Late joiners do not qualify: once reports are revealed and a model is out, anyone can report what others found.
 They may contribute updates, unpaid, and qualify in the next job.
 """
@@ -56,9 +61,11 @@ class QualifyAndVest(Mechanism):
         tasks = len(case.reports[members[0]])
         norm = case.rule.norm(tasks, case.alphabet)
         cap = worst_loss(case.rule, tasks, case.alphabet, case.price)
+        place = {member: i for i, member in enumerate(members)}
+        pools = [tuple(sorted(place[member] for member in pool if member in place)) for pool in case.pools]
         alike = groups(likeness(stacked(case.reports), case.alphabet))
         outcomes = {}
-        for member, (rows, score, group) in zip(members, _qualified(matrix, alike, case), strict=True):
+        for member, (rows, score, group) in zip(members, _qualified(matrix, alike, pools, case), strict=True):
             scores = {members[peer]: int(value) for peer, value in rows.items()}
             paid = _first(score, norm, case, case.dithers[member], cap) if scores else 0
             outcomes[member] = Outcome(scores, score, norm, paid, tuple(members[i] for i in group))
@@ -82,24 +89,37 @@ class QualifyAndVest(Mechanism):
 
 
 def _qualified(
-    matrix: Scores, alike: Sequence[tuple[int, ...]], case: Case
+    matrix: Scores, alike: Sequence[tuple[int, ...]], pools: Sequence[tuple[int, ...]], case: Case
 ) -> list[tuple[dict[int, int], int, tuple[int, ...]]]:
-    """For each member by place: its pair scores, q, and its group of near-duplicates (or ()).
+    """For each member by place: its pair scores, q, and the group it shares one pay with (or ()).
 
-    A near-duplicate is scored against those outside its group; all of a group get ⌊min q/|M|⌋.
+    Who shares is scored against those outside its group. Near-duplicates get ⌊min q/|M|⌋ each, a pool without any
+    ⌊mean q/|M|⌋.
     """
     everyone = range(len(matrix))
-    group_of = {i: group for group in alike for i in group}
+    sharing = _joined([*alike, *pools])
+    group_of = {i: group for group in sharing for i in group}
     found = {}
     for i in everyone:
         group = group_of.get(i, ())
         rows = {j: int(matrix[i, j]) for j in everyone if j != i and j not in group}
         found[i] = rows, combine(list(rows.values()), case.how) if rows else 0, group
-    for group in alike:
-        share = min(found[i][1] for i in group) // len(group)
+    for group in sharing:
+        q, size = [found[i][1] for i in group], len(group)
+        copied = any(set(each) <= set(group) for each in alike)
+        share = min(q) // size if copied else sum(q) // size**2
         for i in group:
             found[i] = found[i][0], share, group
     return [found[i] for i in everyone]
+
+
+def _joined(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Groups that overlap become one; those of a single member are none."""
+    joined: list[set[int]] = []
+    for group in map(set, groups):
+        apart = [other for other in joined if not other & group]
+        joined = [*apart, group.union(*(other for other in joined if other & group))]
+    return sorted(tuple(sorted(group)) for group in joined if len(group) > 1)
 
 
 def _first(score: int, norm: int, case: Case, dither: int, cap: int) -> int:

@@ -31,6 +31,9 @@ def incentives(
     tasks: Annotated[int, typer.Option(min=2, help="Tasks of a report, all of them scored.")] = 500,
     rounds: Annotated[int, typer.Option(min=0, help="Rounds of a job; 0: 5, with --full 10.")] = 0,
     coalition: Annotated[int, typer.Option(min=0, help="Its members; 0: half of the others.")] = 0,
+    shapley: Annotated[
+        int, typer.Option(min=-1, help="Worlds a kind with Shapley values; -1: 2, with --full 5.")
+    ] = -1,
     trainer: Annotated[str, typer.Option(help="numpy or keras; your own problem's: keras.")] = "",
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the rows as a JSON array on stdout.")] = False,
@@ -59,7 +62,7 @@ def incentives(
         tasks=tasks,
         rounds=rounds or (10 if full else 5),
         size=coalition,
-        contributions=5 if full else 2,
+        contributions=shapley if shapley >= 0 else 5 if full else 2,
         trainer=trainer,
     )
     with console() as progress:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from chaincode.mechanisms import MECHANISMS, Case
+from chaincode.mechanisms import MECHANISMS, Case, Mechanism
 from chaincode.mtpp import NO_VIEW, RULES
 from fl_client.incentives.attackers import Coalition, attacker
 from fl_client.incentives.measures import MEASURES, Measured
@@ -20,15 +20,22 @@ from fl_client.incentives.world import Federation, World
 from fl_client.training.behaviour import Behaviour
 
 PRICE = 10**12
+POOLED = "+pooled"
 Reports = list[list[np.ndarray]]  # [round][identity] (T,)
 Pay = list[list[float]]  # [round][identity]
 
 
 class Scheme(msgspec.Struct, frozen=True, order=True):
-    """A mechanism with a rule, by name."""
+    """A mechanism with a rule, by name; ``mechanism+pooled``: the identities of one attacker are members of one
+    organisation, and the job pays an organisation once."""
 
     mechanism: str
     rule: str
+
+    @property
+    def plays(self) -> Mechanism:
+        """The mechanism itself."""
+        return MECHANISMS[self.mechanism.removesuffix(POOLED)]
 
     def __str__(self) -> str:
         return f"{self.mechanism}/{self.rule}"
@@ -73,7 +80,7 @@ class Stage:
         rounds = range(1, self.world.setting.rounds + 1)
         found: dict[bool, int] = {}
         for scheme in self.schemes:
-            mechanism = MECHANISMS[scheme.mechanism]
+            mechanism = scheme.plays
             last = max(number for number in rounds if mechanism.reports_in(number))
             found[mechanism.local_only] = max(last, found.get(mechanism.local_only, 0))
         return found
@@ -90,8 +97,8 @@ class Stage:
         """Everybody's pay when all are honest."""
         pay, flagged = {}, {}
         for scheme in self.schemes:
-            reports = self.reports(MECHANISMS[scheme.mechanism].local_only)
-            pay[str(scheme)], flagged[str(scheme)] = self._pay(scheme, reports, self.world.honest)
+            reports = self.reports(scheme.plays.local_only)
+            pay[str(scheme)], flagged[str(scheme)] = self._pay(scheme, reports, self.world.honest, [])
         return Honest(pay, flagged)
 
     def attack(self, name: str, place: int, size: int) -> Attack:
@@ -107,9 +114,9 @@ class Stage:
         gains: dict[str, list[float]] = {}
         others: dict[str, Pay] = {}
         for scheme in self.schemes:
-            reports = played[MECHANISMS[scheme.mechanism].local_only]
-            pay, _ = self._pay(scheme, reports, public)
+            reports = played[scheme.plays.local_only]
             own = [*replaced, *range(clients, len(reports[0]))]
+            pay, _ = self._pay(scheme, reports, public, own)
             gains[str(scheme)] = [sum(each[i] for i in own) for each in pay]
             others[str(scheme)] = [[each[i] for i in range(clients) if i not in own] for each in pay]
         measures = self._read(played[min(played)], replaced)
@@ -150,9 +157,9 @@ class Stage:
             played.append([*row, *made[len(replaced) :]])
         return played
 
-    def _pay(self, scheme: Scheme, reports: Reports, public: Federation) -> tuple[Pay, bool]:
+    def _pay(self, scheme: Scheme, reports: Reports, public: Federation, own: list[int]) -> tuple[Pay, bool]:
         """[round][identity] as a share of the price, and whether anybody was flagged as a duplicate."""
-        mechanism, rule = MECHANISMS[scheme.mechanism], RULES[scheme.rule]
+        mechanism, rule = scheme.plays, RULES[scheme.rule]
         rounds, flagged = self.world.setting.rounds, False
         names = [f"{i:04d}" for i in range(len(reports[0]))]
         none = dict.fromkeys(names, 0)
@@ -169,6 +176,7 @@ class Stage:
                     none,
                     self.world.view(public, number) if rule.needs else NO_VIEW,
                     rounds - number + 1,
+                    [[names[i] for i in own]] if scheme.mechanism.endswith(POOLED) else [],
                 )
                 outcomes = mechanism.settle(case)
                 scores = {name: outcome.score for name, outcome in outcomes.items()}

@@ -21,7 +21,7 @@ from fl_client.errors import BadInput
 from fl_client.incentives import statistics
 from fl_client.incentives.attackers import ATTACKERS, attacker
 from fl_client.incentives.cache import Cache
-from fl_client.incentives.evaluate import Attack, Contribution, Honest, Scheme, Stage
+from fl_client.incentives.evaluate import POOLED, Attack, Contribution, Honest, Scheme, Stage
 from fl_client.incentives.statistics import Fairness, MeasureRow, Row
 from fl_client.incentives.world import PROBLEMS, SPLITS, Setting, World, build
 
@@ -96,15 +96,20 @@ class Findings(msgspec.Struct, frozen=True):
 
 def schemes(mechanisms: Sequence[str], rules: Sequence[str]) -> list[Scheme]:
     """Every allowed combination; without rules each mechanism's usual ones. BadInput: an unknown name."""
-    for kind, names, known in (("mechanism", mechanisms, MECHANISMS), ("rule", rules, RULES)):
+    pooled = [name + POOLED for name, mechanism in MECHANISMS.items() if mechanism.vests]
+    for kind, names, known in (
+        ("mechanism", mechanisms, [*MECHANISMS, *pooled]),
+        ("rule", rules, list(RULES)),
+    ):
         if missing := set(names) - set(known):
             raise BadInput(f"no {kind} is called {min(missing)!r}", f"Known: {', '.join(sorted(known))}")
     found = []
     for mechanism in mechanisms or DEFAULT_RULES:
-        for rule in rules or DEFAULT_RULES[mechanism]:
+        for rule in rules or DEFAULT_RULES[mechanism.removesuffix(POOLED)]:
             with contextlib.suppress(ValueError):
-                MECHANISMS[mechanism].check(RULES[rule], 0)
-                found.append(Scheme(mechanism, rule))
+                scheme = Scheme(mechanism, rule)
+                scheme.plays.check(RULES[rule], 0)
+                found.append(scheme)
     if not found:
         raise BadInput(f"no mechanism of {', '.join(mechanisms)} can use the rule {', '.join(rules)}")
     return found

@@ -69,7 +69,7 @@ class Perceptron:
 
     def predict(self, weights: Sequence[np.ndarray], x: np.ndarray) -> np.ndarray:
         """See Trainer."""
-        return self.probabilities(weights, x).argmax(1).astype(np.int64)
+        return np.asarray(self.probabilities(weights, x).argmax(1), np.int64)
 
     def accuracy(self, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> float:
         """See Trainer."""

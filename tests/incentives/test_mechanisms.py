@@ -1,5 +1,7 @@
 """What every mechanism promises, and what `qualify-and-vest` and `per-round` do beyond `paper`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -94,6 +96,34 @@ def test_copies_share_one_pay_and_are_scored_against_the_others_alone() -> None:
     assert sum(outcomes[m].payment for m in pair) <= single["org2:2"].payment
     assert outcomes["org0:0"].sharing == ()
     assert "org6:6" in outcomes["org0:0"].scores
+
+
+def test_a_pool_earns_the_mean_pay_of_its_members_once_against_others_alone() -> None:
+    reports = world(6)
+    pool = ("org1:1", "org4:4", "org9:9")  # one of them did not reveal
+    outcomes = QV.settle(replace(case(reports), pools=[pool, ("org0:0",)]))
+    q = []
+    for member in pool[:2]:
+        assert outcomes[member].sharing == pool[:2]
+        assert set(outcomes[member].scores) == set(reports) - set(pool)
+        q.append(sorted(outcomes[member].scores.values())[2])
+    assert {outcomes[member].score for member in pool[:2]} == {sum(q) // 4}
+    assert outcomes["org0:0"] == QV.settle(case(reports))["org0:0"]
+
+
+def test_a_pool_with_a_copy_from_outside_is_one_group_and_earns_as_copies_do() -> None:
+    reports = world(3) | {"org6:6": world(3)["org2:2"]}
+    outcomes = QV.settle(replace(case(reports), pools=[("org1:1", "org2:2")]))
+    three = ("org1:1", "org2:2", "org6:6")
+    assert {outcomes[member].sharing for member in three} == {three}
+    lowest = min(sorted(outcomes[member].scores.values())[1] for member in three)
+    assert {outcomes[member].score for member in three} == {lowest // 3}
+
+
+def test_if_all_are_of_one_pool_nobody_has_a_peer() -> None:
+    reports = world(3)
+    outcomes = QV.settle(replace(case(reports, dither=5), pools=[tuple(reports)]))
+    assert {outcome.payment for outcome in outcomes.values()} == {0}
 
 
 def test_a_negative_qualification_is_charged_for_all_tranches_at_once() -> None:
