@@ -58,7 +58,7 @@ def member(number: int, msp_id: str = ORG1) -> str:
         ("scored_tasks", {"scored_tasks": 17}),
         ("scored_tasks", {"scored_tasks": 1}),
         ("tasks", {"public_items": 15}),
-        ("tasks", {"public_items": 2**22, "tasks": 2**21 * 2 + 1}),
+        ("tasks", {"public_items": 2**23, "tasks": 2**22 + 1}),
         (
             "max_participants",
             {"public_items": 2**20, "tasks": 2**20, "alphabet": 256, "max_participants": 33},
@@ -87,6 +87,9 @@ def member(number: int, msp_id: str = ORG1) -> str:
         ("allow_list", {"allow_list": [member(number, "Org9MSP") for number in range(3)]}),
         ("committee", {"committee": 2}),
         ("committee", {"committee": 7}),
+        ("committee", {"aggregation": "optimistic", "challenge_rounds": 100}),
+        ("bond", {"aggregation": "optimistic", "challenge_rounds": 100, "committee": 3, "bond": 0}),
+        ("challenge_rounds", {"aggregation": "optimistic", "challenge_rounds": 8, "committee": 3}),
         ("gap", {"gap": 3}),
         ("commit_seconds", {"commit_seconds": 24}),
         ("reveal_seconds", {"reveal_seconds": 24}),
@@ -275,6 +278,15 @@ async def test_cancelling_in_any_phase_takes_nothing_from_anybody(phase):
         assert outcome.slashed == 0
         assert await world.balance(who.member_id) == spec.lock * 3 + outcome.payment - lost
     await untouched.world.open(round=2)
+
+
+@story
+async def test_a_job_whose_rounds_are_all_over_has_nothing_left_to_cancel():
+    at = await scene(3, rounds=1)
+    await finish(at)
+    await refused(409, at.world.admin.submit("Jobs:cancel", "job", 1))
+    assert not await at.world.view.cancelled("job")
+    await at.world.holdings()
 
 
 @story
