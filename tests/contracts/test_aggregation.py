@@ -247,6 +247,19 @@ def test_a_vote_is_typed_bounded_cast_once_and_by_the_committee():
     run(story())
 
 
+def test_a_step_that_took_long_does_not_count_in_the_next_attempt():
+    async def story() -> None:
+        panel = await Panel.settled(6)
+        a, b, c = (await panel.begin()).committee
+        await panel.vote([a])
+        await panel.move(late=True)
+        slow = panel.members[b].submit("Aggregation:vote", "job", 1, 1, {})
+        assert (await refused(slow, 409)).details == {"attempt": 2}
+        assert not (await refused(panel.members[b].submit("Aggregation:vote", "job", 1, 3, {}), 409)).final
+
+    run(story())
+
+
 # one aggregator
 
 

@@ -58,6 +58,15 @@ class Shelf(Store):
         self.shared.setdefault(cid, await self.get(cid, limit=1 << 30))
 
 
+class Patient(Shelf):
+    """Waits for what nobody serves, as a network of stores does: much longer than any window."""
+
+    async def get(self, cid: str, *, limit: int) -> bytes:
+        while cid not in self.shared:
+            await asyncio.sleep(0.05)
+        return await super().get(cid, limit=limit)
+
+
 @dataclass
 class Stage9:
     """A settled round whose members' agents take it from there."""
@@ -66,6 +75,7 @@ class Stage9:
     updates: dict[str, bytes]
     directory: Path
     shared: dict[str, bytes] = field(default_factory=dict)
+    shelf: type[Shelf] = Shelf
 
     @classmethod
     async def ready(
@@ -102,7 +112,7 @@ class Stage9:
         assert job is not None
         agents = []
         for member, ledger in panel.members.items():
-            shelf = Shelf(self.shared)
+            shelf = self.shelf(self.shared)
             if own and member in own:
                 shelf.own[cid.file_cid(own[member])] = own[member]
             journal = Journal(self.directory / member.replace(":", "-"))
@@ -259,6 +269,18 @@ def test_bad_updates_are_refused_with_their_reasons(tmp_path):
             assert ballot.refused == expected
         assert state.result == stage.honest(but=(1, 2, 3, 4))
         assert set(state.valid) == set(stage.panel.members) - set(expected)
+        assert await stage.panel.gains() == {}
+
+    run(story())
+
+
+def test_a_withheld_update_does_not_make_the_committee_miss_its_vote(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path, 5, hidden=(0,))
+        stage.shelf = Patient
+        state = await stage.play({})
+        assert state.attempt == 1
+        assert state.result == stage.honest(but=(0,))
         assert await stage.panel.gains() == {}
 
     run(story())
