@@ -68,7 +68,7 @@ def settle(
     """
     rule = RULES[spec.rule]
     tasks = np.array(scored_tasks(spec, domain, sampling))
-    norm = rule.norm(spec.scored_tasks, spec.alphabet)
+    norm = MECHANISMS[spec.mechanism].norm(rule, spec.scored_tasks, spec.alphabet)
     noise = dithers(draw.seed("dither", domain, sampling), participants, norm)
     case = Case(
         {member: symbols[tasks] for member, symbols in reports.items()},
@@ -100,7 +100,7 @@ def release(
         scores: member -> the score of its qualification.
         valid: the members to whom the round pays their tranche.
     """
-    norm = RULES[spec.rule].norm(spec.scored_tasks, spec.alphabet)
+    norm = MECHANISMS[spec.mechanism].norm(RULES[spec.rule], spec.scored_tasks, spec.alphabet)
     if sampling:
         noise = dithers(draw.seed("dither", domain, sampling), participants, norm)
     else:

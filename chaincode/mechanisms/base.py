@@ -36,7 +36,7 @@ class Case:
         alphabet: C.
         how: how pair scores combine.
         price: α in token units, what a round pays for a perfect score.
-        dithers: member → u in [0, norm).
+        dithers: member → u in [0, norm), the mechanism's norm.
         view: what the rule needs to know of the public model's answers.
         tranches: rounds of the job that are still to be paid, this one included; only a mechanism that
             vests looks at it.
@@ -88,6 +88,10 @@ class Mechanism(ABC):
         if self.peers_only is not None and peers not in self.peers_only:
             allowed = ", ".join(map(str, sorted(self.peers_only)))
             raise ValueError(f"peers: {peers}, and mechanism {self.name} takes {allowed} (0: all others)")
+
+    def norm(self, rule: Rule, tasks: int, alphabet: int) -> int:
+        """What this mechanism's scores are divided by before they are paid; dithers lie below it."""
+        return rule.norm(tasks, alphabet)
 
     def cost(self, rule: Rule, clients: int, tasks: int, alphabet: int) -> int:
         """Multiply-adds of one settlement, about."""

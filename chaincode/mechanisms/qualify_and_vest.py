@@ -21,12 +21,14 @@ Late joiners do not qualify: once reports are revealed and a model is out, anyon
 They may contribute updates, unpaid, and qualify in the next job.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from chaincode.mechanisms.base import Case, Mechanism, Outcome, pair_scores, stacked
 from chaincode.mtpp.duplicates import cost, groups, likeness
 from chaincode.mtpp.payment import combine, payment, worst_loss
 from chaincode.mtpp.rule import Rule, Scores
+
+Valued = Callable[[int, Sequence[int]], int]
 
 
 class QualifyAndVest(Mechanism):
@@ -59,14 +61,15 @@ class QualifyAndVest(Mechanism):
             return {}
         members, matrix = pair_scores(case)
         tasks = len(case.reports[members[0]])
-        norm = case.rule.norm(tasks, case.alphabet)
+        norm = self.norm(case.rule, tasks, case.alphabet)
         cap = worst_loss(case.rule, tasks, case.alphabet, case.price)
         place = {member: i for i, member in enumerate(members)}
         pools = [tuple(sorted(place[member] for member in pool if member in place)) for pool in case.pools]
         alike = groups(likeness(stacked(case.reports), case.alphabet))
         outcomes = {}
-        for member, (rows, score, group) in zip(members, _qualified(matrix, alike, pools, case), strict=True):
-            scores = {members[peer]: int(value) for peer, value in rows.items()}
+        shared = _qualified(len(members), alike, pools, self._valued(case, matrix))
+        for member, (peers, score, group) in zip(members, shared, strict=True):
+            scores = {members[peer]: int(matrix[place[member], peer]) for peer in peers}
             paid = _first(score, norm, case, case.dithers[member], cap) if scores else 0
             outcomes[member] = Outcome(scores, score, norm, paid, tuple(members[i] for i in group))
         return outcomes
@@ -87,23 +90,27 @@ class QualifyAndVest(Mechanism):
         }
         return {member: units for member, units in paid.items() if units > 0}
 
+    def _valued(self, case: Case, matrix: Scores) -> Valued:
+        """q of a member against some peers, all by their place: the combination of its pair scores."""
+        return lambda member, peers: combine([int(matrix[member, peer]) for peer in peers], case.how)
+
 
 def _qualified(
-    matrix: Scores, alike: Sequence[tuple[int, ...]], pools: Sequence[tuple[int, ...]], case: Case
-) -> list[tuple[dict[int, int], int, tuple[int, ...]]]:
-    """For each member by place: its pair scores, q, and the group it shares one pay with (or ()).
+    clients: int, alike: Sequence[tuple[int, ...]], pools: Sequence[tuple[int, ...]], value: Valued
+) -> list[tuple[list[int], int, tuple[int, ...]]]:
+    """For each member by place: its peers, q, and the group it shares one pay with (or ()).
 
     Who shares is scored against those outside its group. Near-duplicates get ⌊min q/|M|⌋ each, a pool without any
     ⌊mean q/|M|⌋.
     """
-    everyone = range(len(matrix))
+    everyone = range(clients)
     sharing = _joined([*alike, *pools])
     group_of = {i: group for group in sharing for i in group}
     found = {}
     for i in everyone:
         group = group_of.get(i, ())
-        rows = {j: int(matrix[i, j]) for j in everyone if j != i and j not in group}
-        found[i] = rows, combine(list(rows.values()), case.how) if rows else 0, group
+        peers = [j for j in everyone if j != i and j not in group]
+        found[i] = peers, value(i, peers) if peers else 0, group
     for group in sharing:
         q, size = [found[i][1] for i in group], len(group)
         copied = any(set(each) <= set(group) for each in alike)

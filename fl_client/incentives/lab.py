@@ -27,9 +27,11 @@ from fl_client.incentives.world import PROBLEMS, SPLITS, Setting, World, build
 
 DEFAULT_RULES = {
     "qualify-and-vest": ("dasgupta-ghosh",),
+    "qualify-and-vest-sharp": ("dasgupta-ghosh",),
     "per-round": ("dasgupta-ghosh", "matched-blocks"),
     "paper": ("correlated-agreement", "dasgupta-ghosh"),
 }
+PLAYED = ("qualify-and-vest", "per-round", "paper")  # unless a mechanism is named
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _PR_SET_PDEATHSIG = 1
 
@@ -104,7 +106,7 @@ def schemes(mechanisms: Sequence[str], rules: Sequence[str]) -> list[Scheme]:
         if missing := set(names) - set(known):
             raise BadInput(f"no {kind} is called {min(missing)!r}", f"Known: {', '.join(sorted(known))}")
     found = []
-    for mechanism in mechanisms or DEFAULT_RULES:
+    for mechanism in mechanisms or PLAYED:
         for rule in rules or DEFAULT_RULES[mechanism.removesuffix(POOLED)]:
             with contextlib.suppress(ValueError):
                 scheme = Scheme(mechanism, rule)

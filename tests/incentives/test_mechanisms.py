@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaincode.mechanisms import MECHANISMS, Case
+from chaincode.mechanisms import MECHANISMS, Case, Mechanism
 from chaincode.mechanisms.per_round import agreed, outliers
 from chaincode.mtpp import RULES, View
 from chaincode.mtpp.payment import best_gain, payment, worst_loss
 
 DG = RULES["dasgupta-ghosh"]
 QV, PER_ROUND, PAPER = (MECHANISMS[name] for name in ("qualify-and-vest", "per-round", "paper"))
+SHARP = MECHANISMS["qualify-and-vest-sharp"]
 TASKS, ALPHABET = 400, 5
 
 
@@ -32,7 +33,7 @@ def case(reports: dict[str, np.ndarray], price: int = 10**6, tranches: int = 1, 
 
 
 def test_the_names_a_job_uses() -> None:
-    assert sorted(MECHANISMS) == ["paper", "per-round", "qualify-and-vest"]
+    assert sorted(MECHANISMS) == ["paper", "per-round", "qualify-and-vest", "qualify-and-vest-sharp"]
     assert all(mechanism.name == name for name, mechanism in MECHANISMS.items())
 
 
@@ -159,22 +160,49 @@ def test_tranches_go_to_qualified_members_of_the_valid_set_alone() -> None:
     assert PAPER.release(scores, {"a"}, 1000, 500, dithers) == {}
 
 
+@pytest.mark.parametrize("mechanism", [QV, SHARP])
 @given(st.integers(0, 1 << 32), st.integers(2, 9), st.integers(0, 10**9), st.integers(1, 20))
 @settings(deadline=None, max_examples=40)
 def test_no_round_exceeds_its_budget_and_nobody_loses_more_than_the_least_stake(
-    seed: int, clients: int, price: int, tranches: int
+    mechanism: Mechanism, seed: int, clients: int, price: int, tranches: int
 ) -> None:
     rng = np.random.default_rng(seed)
     pool = [rng.integers(0, rng.integers(1, ALPHABET + 1), 60) for _ in range(rng.integers(1, clients + 1))]
     reports = {f"m{i}": pool[rng.integers(len(pool))] for i in range(clients)}
-    dither = int(rng.integers(0, 60 * 60))
+    norm = mechanism.norm(DG, 60, ALPHABET)
+    dither = int(rng.integers(0, norm))
     most, cap = best_gain(DG, 60, ALPHABET, price), worst_loss(DG, 60, ALPHABET, price)
-    outcomes = QV.settle(case(reports, price, tranches, dither))
+    outcomes = mechanism.settle(case(reports, price, tranches, dither))
     assert sum(outcome.payment for outcome in outcomes.values()) <= clients * most
     assert all(-cap <= outcome.payment <= most for outcome in outcomes.values())
     scores = {member: outcome.score for member, outcome in outcomes.items()}
-    released = QV.release(scores, set(scores), 60 * 60, price, dict.fromkeys(scores, dither))
+    released = mechanism.release(scores, set(scores), norm, price, dict.fromkeys(scores, dither))
     assert all(0 < units <= most for units in released.values())
+
+
+def test_the_sharp_variant_pays_the_product_of_two_halves() -> None:
+    reports = world(8)
+    outcomes, whole = SHARP.settle(case(reports)), QV.settle(case(reports))
+    for member, outcome in outcomes.items():
+        others = [r for name, r in reports.items() if name != member]
+        halves = [
+            sorted(DG.pair(reports[member][k::2], other[k::2], ALPHABET) for other in others)[2]
+            for k in (0, 1)
+        ]
+        assert outcome.score == halves[0] * halves[1] > 0
+        assert outcome.norm == (TASKS // 2) ** 4 == SHARP.norm(DG, TASKS, ALPHABET)
+        assert outcome.scores == whole[member].scores
+        assert 0 < outcome.payment < whole[member].payment
+
+
+def test_two_negative_halves_are_a_loss_within_the_least_stake() -> None:
+    reports = world(8)
+    reports["org6:6"] = (reports["org6:6"] + 1) % ALPHABET
+    outcome = SHARP.settle(case(reports, tranches=10))["org6:6"]
+    assert outcome.score < 0
+    assert -worst_loss(DG, TASKS, ALPHABET, 10**6) <= outcome.payment < 0
+    with pytest.raises(ValueError, match="^rule"):
+        SHARP.check(RULES["peer-truth-serum"], 0)
 
 
 def view(z: list[int], z2: list[int], margin: list[int]) -> View:
