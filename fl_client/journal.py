@@ -13,7 +13,8 @@ from fl_client.errors import BadInput
 
 
 class Prepared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One round's work, ready to commit and later to reveal. Secret until the reveal."""
+    """One round's work, ready to commit and later to reveal; without reports, those of both fields are empty.
+    Secret until the reveal."""
 
     report: bytes
     update: bytes

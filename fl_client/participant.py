@@ -39,6 +39,7 @@ class Share(msgspec.Struct, frozen=True):
     behaviour: str = "honest"
     seed: int = 0
     epochs: int = 5
+    effort: int = 800  # mini-batches of a report model that sees private data alone
     aggregator: str = "honest"  # how it takes part in aggregation
 
 
@@ -47,7 +48,15 @@ def learner(share: Share) -> Learner:
     task = problem(share.problem, **share.settings)
     x, y = task.private(share.client, share.clients)
     return Learner(
-        task, Trainer(task, share.seed), behaviour(share.behaviour), x, y, share.seed, share.epochs
+        task,
+        Trainer(task, share.seed),
+        behaviour(share.behaviour),
+        x,
+        y,
+        share.seed,
+        share.epochs,
+        share.effort,
+        share.client,
     )
 
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from chaincode import cid, commitment, draw, report
+from chaincode import cid, commitment, draw, report, scoring
 from chaincode.encoding import domain
+from chaincode.mechanisms import MECHANISMS
 from chaincode.records import Job, Member, Phase, Reveal, RoundState
 from fl_client.beacon import BeaconSource
 from fl_client.contracts import View
@@ -44,6 +45,8 @@ class Learner:
     y: np.ndarray
     seed: int
     epochs: int = 5
+    effort: int = 800  # mini-batches of a report model that sees private data alone
+    place: int = 0  # among the job's clients: whose data these are
 
     def public_set(self) -> bytes:
         """The public items as the job names them by CID."""
@@ -100,43 +103,60 @@ async def open(seat: Seat, round: int) -> None:
 
 
 async def train(seat: Seat, state: RoundState, work: behaviour.Work) -> Weights:
-    """Step 1: the client's own model, tuned from the global one on private data."""
+    """Step 1: the client's own model, tuned from the global one on private data; what it changed is the update."""
     return await asyncio.to_thread(seat.learner.conduct.train, work)
 
 
 async def infer(seat: Seat, state: RoundState, work: behaviour.Work, weights: Weights) -> bytes:
-    """Step 2: its labels of the round's public batch, packed."""
+    """Step 2: its labels of the round's public batch, packed.
+
+    By the model of step 1, or, where the mechanism wants it, by one that never saw the global model.
+    """
     symbols = await asyncio.to_thread(seat.learner.conduct.infer, work, weights)
     return report.pack(symbols, seat.job.spec.alphabet)
 
 
 async def work_of(seat: Seat, state: RoundState) -> behaviour.Work:
-    """What the round asks: the global model and the beacon-drawn batch of public items."""
-    beacon = await seat.beacons.at(state.batch_round)
-    batch_seed = draw.seed("batch", seat.domain(state.round), beacon.randomness)
-    batch = draw.draw(batch_seed, range(seat.job.spec.public_items), seat.job.spec.tasks)
-    learner = seat.learner
+    """What the round asks: the global model and, where it takes reports, the beacon-drawn batch of public items."""
+    learner, items = seat.learner, await _batch(seat, state)
     return behaviour.Work(
         trainer=learner.trainer,
         alphabet=seat.job.spec.alphabet,
         x=learner.x,
         y=learner.y,
-        batch=learner.problem.public()[np.array(batch)],
+        batch=learner.problem.public()[items],
         weights=parameters.from_bytes(await seat.model(state.model), learner.trainer.initial()),
-        seed=behaviour.seed(learner.seed, seat.me, state.round),
+        seed=behaviour.seed(learner.seed, learner.place, state.round),
         epochs=learner.epochs,
+        local_only=MECHANISMS[seat.job.spec.mechanism].local_only,
+        effort=learner.effort,
+        round=state.round,
+        items=items,
     )
 
 
+async def _batch(seat: Seat, state: RoundState) -> np.ndarray:
+    """The places of the round's tasks in the public set; none where nothing is reported."""
+    if not scoring.reports_in(seat.job.spec, state):
+        return np.zeros(0, np.int64)
+    beacon = await seat.beacons.at(state.batch_round)
+    batch_seed = draw.seed("batch", seat.domain(state.round), beacon.randomness)
+    return np.array(draw.draw(batch_seed, range(seat.job.spec.public_items), seat.job.spec.tasks))
+
+
 async def prepare(seat: Seat, state: RoundState) -> Prepared:
-    """Steps 1 and 2 once a round: on disk before anything of it leaves, and found there after a crash."""
+    """Steps 1 and 2 once a round: on disk before anything of it leaves, and found there after a crash.
+
+    In a round without reports the update alone.
+    """
     prepared = seat.journal.find(seat.job.id, state.round)
     if prepared is None:
         work = await work_of(seat, state)
         weights = await train(seat, state, work)
-        packed = await infer(seat, state, work, weights)
+        reports = scoring.reports_in(seat.job.spec, state)
+        packed = await infer(seat, state, work, weights) if reports else b""
         update = parameters.to_bytes(parameters.subtract(weights, work.weights))
-        names = cid.raw_cid(packed), cid.file_cid(update)
+        names = cid.raw_cid(packed) if reports else "", cid.file_cid(update)
         prepared = Prepared(packed, update, *names, secrets.token_bytes(commitment.SALT_BYTES))
         seat.journal.keep(seat.job.id, state.round, prepared)
     return prepared
@@ -172,7 +192,8 @@ async def reveal(seat: Seat, state: RoundState) -> None:
         log.error("round %d: the journal has no salt for this commit; it cannot be revealed", state.round)
         return
     await _verify_pairing(seat, state)
-    await asyncio.gather(seat.store.put(prepared.report), seat.store.put(prepared.update))
+    contents = [prepared.report, prepared.update] if prepared.report_cid else [prepared.update]
+    await asyncio.gather(*map(seat.store.put, contents))
     await seat.ledger.submit(
         "Rounds:reveal",
         seat.job.id,
@@ -180,7 +201,7 @@ async def reveal(seat: Seat, state: RoundState) -> None:
         prepared.report_cid,
         prepared.update_cid,
         prepared.salt.hex(),
-        transient={"report": prepared.report},
+        transient={"report": prepared.report} if prepared.report_cid else {},
     )
 
 
@@ -194,9 +215,12 @@ async def seal(seat: Seat, state: RoundState) -> None:
 
 
 async def settle(seat: Seat, state: RoundState) -> None:
-    """Step 8: bring the sampling beacon and every revealed report; the contract scores and pays."""
+    """Step 8: bring the sampling beacon and every revealed report; the contract scores and pays.
+
+    In a round without reports the beacon alone, from which the committee is drawn.
+    """
     sampling = await seat.beacons.at(state.sampling_round)
-    reveals = await counted(seat, state)
+    reveals = await counted(seat, state) if scoring.reports_in(seat.job.spec, state) else {}
     size = report.size(seat.job.spec.tasks, seat.job.spec.alphabet)
     contents = await _fetch(seat, {member: shown.report for member, shown in reveals.items()}, size)
     if len(contents) < len(reveals):  # until the vote on missing reports, the contract wants every one

@@ -65,7 +65,7 @@ class Replay:
     async def _transient(self, args: Sequence[bytes], stub: MemoryStub) -> dict[str, bytes]:
         """What is in no block: the reports, by the CIDs that are."""
         if args[0] == b"Rounds:reveal":
-            return {"report": self._store[args[3].decode()]}
+            return {"report": self._store[args[3].decode()]} if args[3] else {}
         if args[0] != b"Settlement:settle":
             return {}
         job, round = args[1].decode(), int(args[2])
@@ -74,7 +74,7 @@ class Replay:
         return {
             f"report/{member}": self._store[shown.report]
             for member, shown in reveals.items()
-            if member not in current.set_aside
+            if member not in current.set_aside and shown.report
         }
 
 
