@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509 import InvalidVersion
 
 from chaincode import contracts
 from chaincode.beacon import BeaconInfo
@@ -133,7 +134,7 @@ def acting_member(state: WorldState, tx: Transaction) -> str:
 def _identity(tx: Transaction) -> Identity | None:
     try:
         return Identity.parse(tx.creator)
-    except (Refusal, UnsupportedAlgorithm):
+    except (Refusal, UnsupportedAlgorithm, InvalidVersion):
         return None
 
 

@@ -160,7 +160,7 @@ def _msp(config: Any) -> Msp:
 
 def _revoked(lists: Iterable[bytes]) -> Iterable[int]:
     for pem in lists:
-        for entry in x509.load_pem_x509_crl(pem):
+        for entry in x509.load_pem_x509_crl(pem):  # one that cannot be read ends the configuration's reading
             yield entry.serial_number
 
 
@@ -193,5 +193,5 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate | None) -> b
 def _certificate(pem: bytes) -> x509.Certificate | None:
     try:
         return x509.load_pem_x509_certificate(pem)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         return None
