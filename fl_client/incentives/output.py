@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from fl_client.incentives.attackers import ATTACKERS
@@ -38,7 +39,6 @@ def show(findings: Findings, console: Console | None = None) -> None:
     target = console or Console()
     for each in tables(findings):
         target.print(each)
-        target.print()
     target.print(_READING)
     for warning in warnings(findings):
         target.print(f"[bold]Warning:[/bold] {warning}")
@@ -75,8 +75,8 @@ def warnings(findings: Findings) -> Iterator[str]:
         )
 
 
-def tables(findings: Findings) -> Iterator[Table]:
-    """Attacks, fairness and measures, for each problem and split."""
+def tables(findings: Findings) -> Iterator[RenderableType]:
+    """Attacks, fairness and measures, each under its title, for each problem and split."""
     plan = findings.plan
     for problem, split in itertools.product(plan.problems, plan.splits):
 
@@ -84,25 +84,28 @@ def tables(findings: Findings) -> Iterator[Table]:
             return (each.problem, each.split) == (problem, split)
 
         where = f"{problem}, split {split}, {plan.clients} clients, {plan.rounds} rounds, {plan.tasks} tasks"
-        yield attack_table(where, plan.schemes, [row for row in findings.rows if here(row)])
-        yield fairness_table(where, [each for each in findings.fairness if here(each)])
+        where = escape(where)
+        yield f"[bold]What attackers earn in a job: {where}[/bold]"
+        yield attack_table(plan.schemes, [row for row in findings.rows if here(row)])
+        yield f"[bold]What the honest earn among themselves: {where}[/bold]"
+        yield fairness_table([each for each in findings.fairness if here(each)])
         if found := [each for each in findings.measures if here(each)]:
-            yield measure_table(where, found)
+            yield f"[bold]What other measures of contribution cost and say: {where}[/bold]"
+            yield measure_table(found)
 
 
-def attack_table(where: str, schemes: Sequence[Scheme], rows: Sequence[Row]) -> Table:
+def attack_table(schemes: Sequence[Scheme], rows: Sequence[Row]) -> Table:
     """An attack a row, a scheme a column: the whole job."""
-    grid = _table(f"Attacks: {where}", "Attack", *(_heading(scheme) for scheme in schemes))
+    grid = _table("Attack", *(_heading(scheme) for scheme in schemes))
     jobs = {(row.attack, row.mechanism, row.rule): row for row in rows if row.round == JOB}
     for name in dict.fromkeys(row.attack for row in rows):
         grid.add_row(name, *(_cell(jobs[name, each.mechanism, each.rule]) for each in schemes))
     return grid
 
 
-def fairness_table(where: str, rows: Sequence[Fairness]) -> Table:
+def fairness_table(rows: Sequence[Fairness]) -> Table:
     """A scheme a row."""
     grid = _table(
-        f"Everybody honest: {where}",
         "Mechanism",
         "pay",
         "worst\n÷ mean",
@@ -120,13 +123,12 @@ def fairness_table(where: str, rows: Sequence[Fairness]) -> Table:
     return grid
 
 
-def measure_table(where: str, rows: Sequence[MeasureRow]) -> Table:
+def measure_table(rows: Sequence[MeasureRow]) -> Table:
     """A measure of contribution a row."""
     shown = [
         name for name in ("random", "copy-global", "data-10") if name in rows[0].attacks or _in(name, rows)
     ]
     grid = _table(
-        f"Other measures: {where}",
         "Measure",
         "trained",
         "seconds",
@@ -145,8 +147,8 @@ def _in(name: str, rows: Sequence[MeasureRow]) -> bool:
     return any(name in row.attacks for row in rows)
 
 
-def _table(title: str, first: str, *others: str) -> Table:
-    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+def _table(first: str, *others: str) -> Table:
+    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     grid.add_column(first, no_wrap=True, vertical="bottom")
     for heading in others:
         grid.add_column(heading, justify="right", vertical="bottom")
