@@ -98,7 +98,8 @@ class Executor:
             }
         else:
             return {}
-        contents = {name: await self._fetch(cid) for name, (cid, _) in names.items()}
+        # a round of a mechanism that takes no reports names none
+        contents = {name: await self._fetch(cid) for name, (cid, _) in names.items() if cid}
         missing = {names[name][0]: names[name][1] for name, data in contents.items() if data is None}
         if missing:
             raise Absent(missing)

@@ -49,7 +49,8 @@ async def check_round(story: Story, number: int) -> None:
     settled = story.last("Settlement:settle", number)
     if settled and pairing and sampling:
         _participants(story, number, settled)
-        _draws(story, number, current, settled)
+        if any(shown.report for shown in story.reveals(number).values()):
+            _draws(story, number, current, settled)
         for member, outcome in story.outcomes(number).items():
             _outcome(story, number, member, outcome, settled)
     elif current.phase is Phase.VOID:
@@ -106,6 +107,8 @@ async def _reveals(
             expected=promised,
             found=digest,
         )
+        if not shown.report:  # a round of updates alone
+            continue
         data = await story.evidence.content(shown.report)
         if data is None:
             aside = member in story.state(number).set_aside
@@ -170,7 +173,7 @@ def _outcome(story: Story, number: int, member: str, outcome: Outcome, settled: 
     """A score is what running the settlement again gives; the payment is what the ledger's lines say."""
     story.scores.append(Score(number, member, outcome.score, outcome.norm, outcome.payment, outcome.slashed))
     again = story.again(settled)
-    if not outcome.slashed:
+    if outcome.norm:
         text = f"{short(member)} scores {outcome.score}/{outcome.norm}"
         story.say("score", text, settled, round=number, ok=again)
     if story.job.spec.mechanism not in _PAID_AT_ONCE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,10 +41,10 @@ def update(number: int, who: int) -> bytes:
     return parameters.to_bytes([np.full((3, 2), shift), np.full(2, -shift)])
 
 
-async def play(store: DirectoryStore) -> Honest:
+async def play(store: DirectoryStore, **terms: Any) -> Honest:
     """A job of two rounds: in the second one member does not reveal. Transfers and a vote in between."""
     names = {"model": await store.put(INITIAL), "public_set": await store.put(PUBLIC)}
-    world, members, spec = await ready(MEMBERS, **names, rounds=ROUNDS)
+    world, members, spec = await ready(MEMBERS, **names, rounds=ROUNDS, **terms)
     model = INITIAL
     for number in range(1, ROUNDS + 1):
         works = {}

@@ -109,6 +109,32 @@ def test_a_round_that_was_voided_and_one_with_a_report_set_aside_are_clean(tmp_p
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("mechanism", ["per-round", "qualify-and-vest"])
+def test_a_job_of_another_mechanism_is_clean(tmp_path: Path, mechanism: str):
+    async def story() -> None:
+        terms = {"mechanism": mechanism, "public_items": 16, "scored_tasks": 16}
+        honest = await play(DirectoryStore(tmp_path / "store"), **terms)
+        await export(honest.evidence(), tmp_path / "job.zip")
+        report = await audit(FileEvidence(tmp_path / "job.zip"))
+        assert report.findings == []
+        assert report.executed == report.transactions
+        assert {line.round for line in report.lines if line.topic == "payment"} == {1, 2}
+
+    asyncio.run(story())
+
+
+def test_no_transaction_takes_transient_data_that_the_audit_cannot_put_together():
+    """Whoever lets a transaction take more must teach fl_client.audit.executor where an auditor gets it from."""
+    server = World().server("Org1MSP")
+    taken = {
+        f"{contract}:{name}": each.transient
+        for contract, transactions in server.contracts.items()
+        for name, each in transactions.items()
+        if each.transient
+    }
+    assert taken == {"Rounds:reveal": ("report",), "Settlement:settle": ("report/*",)}
+
+
 def test_a_job_that_is_not_there_cannot_be_exported(tmp_path: Path):
     async def story() -> None:
         world, _, _ = await ready(3)
