@@ -110,7 +110,7 @@ class FileEvidence(Evidence):
             raise BadInput(f"{path} is not an evidence file of candor export: {fault}") from fault
         made = self.manifest
         self.subject = Subject(job or made.job, made.ledger, made.channel, made.chaincode, made.organisations)
-        self.findings = []
+        self.findings, self.beacon = [], made.beacon
         self._names = self._check_names()
 
     async def blocks(self) -> AsyncIterator[bytes]:

@@ -36,6 +36,7 @@ async def audit(evidence: Evidence, expected: Expected | None = None) -> Report:
     known = expected or Expected()
     terms = _terms(replayed, known, findings)
     job = _job(evidence.subject.job, replayed, known, findings)
+    findings += _labels(evidence, replayed, job)
     if job:
         story = Story(evidence, replayed, job)
         _absent(story)
@@ -66,6 +67,16 @@ async def audit(evidence: Evidence, expected: Expected | None = None) -> Report:
     )
 
 
+def _founded(replayed: Replayed) -> Consortium | None:
+    """What the founding transaction wrote."""
+    founding = next((tx for tx in replayed.valid if tx.name == INIT), None)
+    raw = replayed.written.get(founding.tx_id, {}).get(keys.CONSORTIUM) if founding else None
+    try:
+        return msgspec.json.decode(raw or b"", type=Consortium)
+    except msgspec.MsgspecError:
+        return None
+
+
 def _terms(replayed: Replayed, known: Expected, findings: list[Finding]) -> dict[str, str]:
     """The consortium's terms, from its founding transaction; compared with what the auditor expects."""
     for name, own, theirs in (
@@ -74,14 +85,11 @@ def _terms(replayed: Replayed, known: Expected, findings: list[Finding]) -> dict
     ):
         if own and own != theirs:
             findings.append(Finding(Class.TERMS, f"{name} is another", 0, "", own, theirs))
-    founding = next((tx for tx in replayed.valid if tx.name == INIT), None)
-    raw = replayed.written.get(founding.tx_id, {}).get(keys.CONSORTIUM) if founding else None
-    try:
-        terms = msgspec.json.decode(raw or b"", type=Consortium)
-    except msgspec.MsgspecError:
+    terms = _founded(replayed)
+    if terms is None:
         findings.append(Finding(Class.TERMS, "no valid transaction founds the consortium"))
         return {}
-    assert founding is not None
+    founding = next(tx for tx in replayed.valid if tx.name == INIT)
     if known.terms and known.terms != terms:
         what = "the consortium was founded on other terms than expected"
         expected, found = (msgspec.json.encode(each).decode() for each in (known.terms, terms))
@@ -96,6 +104,20 @@ def _terms(replayed: Replayed, known: Expected, findings: list[Finding]) -> dict
         "registration": msgspec.json.encode(terms.registration).decode(),
         "founded": f"block {founding.block}, transaction {founding.tx_id}",
     }
+
+
+def _labels(evidence: Evidence, replayed: Replayed, job: Job | None) -> list[Finding]:
+    """What the evidence says of itself must be what its blocks say."""
+    found, named = [], evidence.subject.organisations
+    if job and evidence.beacon and evidence.beacon != job.beacon:
+        what, pinned = "the beacon in the manifest is not the one the job pins", job.beacon.public_key
+        found.append(Finding(Class.EVIDENCE, what, expected=pinned, found=evidence.beacon.public_key))
+    founded = _founded(replayed)
+    if evidence.subject.kind == "embedded" and founded and not set(founded.organisations) <= set(named):
+        what, listed = "it names fewer organisations than founded the consortium", ", ".join(named)
+        founders = ", ".join(founded.organisations)
+        found.append(Finding(Class.EVIDENCE, what, expected=founders, found=listed))
+    return found
 
 
 def _beacon(info: BeaconInfo) -> str:

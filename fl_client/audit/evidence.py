@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal
 
+from chaincode.beacon import BeaconInfo
 from fl_client.audit.blocks import Blocks
 from fl_client.audit.embedded import EmbeddedBlocks
 from fl_client.audit.findings import Class, Finding
@@ -42,6 +43,7 @@ class Evidence(ABC):
 
     subject: Subject
     findings: list[Finding]
+    beacon: BeaconInfo | None = None  # as the evidence says; the chain's own is what counts
 
     @abstractmethod
     def blocks(self) -> AsyncIterator[bytes]:

@@ -274,6 +274,28 @@ def test_terms_changed_in_the_founding_transaction_are_shown(forgery: Forgery, a
     assert report.findings[0].block == 1
 
 
+def test_another_beacon_in_the_manifest(forgery: Forgery, audited):
+    forgery.manifest = replace(forgery.manifest, beacon=DevSigner(b"another", 3, GENESIS).info)
+    only(audited(forgery), Class.EVIDENCE)
+
+
+def test_fewer_organisations_in_the_manifest(forgery: Forgery, audited):
+    forgery.manifest = replace(forgery.manifest, organisations=("Org1MSP",))
+    assert Class.EVIDENCE in audited(forgery).classes
+
+
+@pytest.mark.parametrize("field", ["channel", "chaincode"])
+def test_another_channel_or_chaincode_in_the_manifest(forgery: Forgery, audited, field):
+    forgery.manifest = replace(forgery.manifest, **{field: "another"})
+    assert not audited(forgery).clean
+
+
+def test_transactions_of_a_block_in_another_order(forgery: Forgery, audited):
+    blocks = forgery.blocks
+    forgery.seal([*blocks[:3], blocks[4], blocks[3], *blocks[5:]])
+    assert not audited(forgery).clean
+
+
 def test_every_class_has_a_sentence():
     assert set(SENTENCES) == set(Class)
     assert all(text.endswith(".") for text in SENTENCES.values())
