@@ -35,7 +35,7 @@ def ratios(stage: Stage):
 
 
 def test_the_documented_list_is_there() -> None:
-    assert len(ATTACKERS) == 38
+    assert len(ATTACKERS) == 39
     for kind in ATTACKERS.values():
         assert kind.__doc__
         assert issubclass(kind, Attacker | Coalition)

@@ -22,6 +22,7 @@ ATTACKERS: dict[str, type] = {
     "data-33": effort.Data33,
     "data-50": effort.Data50,
     "data-75": effort.Data75,
+    "lazy-10": effort.Lazy10,
     "steps-10": effort.Steps10,
     "steps-33": effort.Steps33,
     "copy-global": public.CopyGlobal,

@@ -86,3 +86,11 @@ class Steps33(LessTraining):
     """33 % of the mini-batches."""
 
     share = 0.33
+
+
+class Lazy10(Data10):
+    """10 % of the data, and as few mini-batches as that takes at the honest number of epochs."""
+
+    def report_model(self, work: Work, weights: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """See Honest."""
+        return local_model(work, *self.data(work), self.share) if work.local_only else weights
