@@ -15,6 +15,7 @@ class Class(StrEnum):
     FORMAT = "format"
     CHAIN = "block chain"
     ORDERER = "orderer signature"
+    CONFIGURATION = "configuration"
     CREATOR = "creator"
     PROPOSAL = "proposal"
     ENDORSEMENT = "endorsement"
@@ -53,6 +54,7 @@ SENTENCES = {
     Class.FORMAT: "A block or a transaction cannot be read.",
     Class.CHAIN: "The blocks do not form the chain of hashes they claim.",
     Class.ORDERER: "A block is not signed by the ordering service of the channel.",
+    Class.CONFIGURATION: "The channel's configuration was changed without the signatures it takes.",
     Class.CREATOR: "A transaction is not signed by a member of an organisation of the channel.",
     Class.PROPOSAL: "What was endorsed is not an answer to what was proposed.",
     Class.ENDORSEMENT: "A transaction counts as valid without the peers of more than half of the organisations.",

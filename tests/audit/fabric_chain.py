@@ -32,9 +32,15 @@ class Authorities:
 
     def __init__(self, identities: EmbeddedIdentities) -> None:
         self.identities = identities
+        self._made: dict[str, bytes] = {}
 
     def root(self, msp_id: str) -> bytes:
-        """The self-signed root certificate of the key that issues."""
+        """The self-signed root certificate of the key that issues, always the same."""
+        if msp_id not in self._made:
+            self._made[msp_id] = self._make(msp_id)
+        return self._made[msp_id]
+
+    def _make(self, msp_id: str) -> bytes:
         key, name = self.identities._root(msp_id)
         now = datetime.datetime.now(datetime.UTC)
         made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())

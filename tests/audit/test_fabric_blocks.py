@@ -12,12 +12,13 @@ import pytest
 from chaincode.shim.memory import RangeRead
 from fl_client.audit import Class, FileEvidence, Report, audit, export
 from fl_client.audit.fabric import protos
+from fl_client.audit.fabric.reader import header_bytes
 from fl_client.audit.fabric.rwset import summarised
 from fl_client.ledger.embedded import EmbeddedIdentities, EmbeddedIdentity
 from fl_client.ledger.embedded import ledger as embedded
 from fl_client.store import DirectoryStore
 from tests.audit import fabric_cases
-from tests.audit.fabric_chain import Authorities, Channel
+from tests.audit.fabric_chain import Authorities, Channel, sign
 from tests.audit.fabric_forging import FabricForgery
 from tests.audit.forging import Forgery, replace
 from tests.audit.honest import play
@@ -92,6 +93,62 @@ def test_a_block_signed_by_no_orderer_of_the_channel(channel, forged: FabricForg
     made.ordered(forged.chain[-1], stranger)
     report = audited(forged)
     assert [(each.kind, each.block) for each in report.findings] == [(Class.ORDERER, len(forged.chain) - 1)]
+
+
+def test_a_block_that_follows_another_than_the_one_before(channel, forged: FabricForgery, audited):
+    made, _ = channel
+    forged.chain[-1].header.previous_hash = b"f" * 32
+    made.ordered(forged.chain[-1], made.orderer)
+    report = audited(forged)
+    assert [(each.kind, each.block) for each in report.findings] == [(Class.CHAIN, len(forged.chain) - 1)]
+
+
+def test_a_change_of_the_configuration_is_listed_with_who_signed_it(channel, forged: FabricForgery, audited):
+    made, _ = channel
+    previous = hashlib.sha256(header_bytes(forged.chain[-1].header)).digest()
+    forged.chain.append(made.block(len(forged.chain), previous, [made.config()], b"\0"))
+    report = audited(forged)
+    assert report.findings == []
+    listed = [line.text for line in report.lines if line.text.startswith("configuration")]
+    assert len(listed) == 2
+    assert listed[1].endswith("signed by nobody of the channel")
+    made.ordered(forged.chain[-1], EmbeddedIdentities().issue("OrdererMSP", "orderer0", "orderer"))
+    assert audited(forged).classes == [Class.ORDERER]
+
+
+def test_an_organisation_put_into_the_channel_without_the_others(channel, forged: FabricForgery, audited):
+    made, _ = channel
+    previous = hashlib.sha256(header_bytes(forged.chain[-1].header)).digest()
+    wider = Channel(made.authorities, [*ORGANISATIONS, "Org4MSP"], made.nonces).config()
+    forged.chain.append(made.block(len(forged.chain), previous, [wider], b"\0"))
+    assert audited(forged).classes == [Class.CONFIGURATION]
+
+
+@pytest.mark.parametrize("signers", [2, 1])
+def test_a_wider_channel_takes_the_signatures_of_more_than_half(channel, forged, audited, signers: int):
+    made, _ = channel
+    wider = Channel(made.authorities, [*ORGANISATIONS, "Org4MSP"], made.nonces).config()
+    admins = [made.authorities.identities.issue(org, "Admin", "admin") for org in ORGANISATIONS[:signers]]
+    previous = hashlib.sha256(header_bytes(forged.chain[-1].header)).digest()
+    data = updated(wider, admins)
+    forged.chain.append(made.block(len(forged.chain), previous, [data], b"\0"))
+    assert audited(forged).classes == ([] if signers > 1 else [Class.CONFIGURATION])
+
+
+def updated(config: bytes, admins: list[EmbeddedIdentity]) -> bytes:
+    """The config block's envelope with the update these admins signed."""
+    envelope = protos.common.Envelope.FromString(config)
+    payload = protos.common.Payload.FromString(envelope.payload)
+    inner = protos.configs.ConfigEnvelope.FromString(payload.data)
+    update = protos.configs.ConfigUpdateEnvelope(config_update=b"what changes")
+    for admin in admins:
+        header = protos.common.SignatureHeader(creator=admin.creator).SerializeToString()
+        update.signatures.add(signature_header=header, signature=sign(admin, header + update.config_update))
+    last = protos.common.Payload(data=update.SerializeToString())
+    inner.last_update.payload = last.SerializeToString()
+    payload.data = inner.SerializeToString()
+    envelope.payload = payload.SerializeToString()
+    return bytes(envelope.SerializeToString())
 
 
 def test_orderers_alone_cannot_change_a_score(channel, forged: FabricForgery, audited):

@@ -254,8 +254,13 @@ def test_another_caller(forgery: Forgery, audited):
     assert audited(forgery).findings[0].tx_id == forgery.find("Rounds:commit")[2].tx_id
 
 
-def test_another_answer_or_event(forgery: Forgery, audited):
+def test_another_event(forgery: Forgery, audited):
     forgery.change("Rounds:open", event=("round", b"{}"))
+    only(audited(forgery), Class.RESULT)
+
+
+def test_another_answer(forgery: Forgery, audited):
+    forgery.change("Rounds:open", payload=b"{}")
     only(audited(forgery), Class.RESULT)
 
 

@@ -7,7 +7,7 @@ that an audit years later comes to the same result.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -32,6 +32,7 @@ class Msp:
     intermediates: tuple[bytes, ...] = ()
     revoked: frozenset[int] = frozenset()
     roles: Mapping[str, str] = field(default_factory=dict, hash=False)  # NodeOU -> role
+    admins: tuple[bytes, ...] = ()  # PEM, beside those whose NodeOU says so
 
     def vouches_for(self, pem: bytes) -> bool:
         """Whether the certificate chains to one of the roots and is not revoked."""
@@ -98,7 +99,7 @@ def read_config(envelope: Any) -> Config:
 
 
 def signed_by(config: Config, envelope: Any) -> list[str]:
-    """The organisations whose members signed the update that led to a config block."""
+    """The organisations whose admins signed the update that led to a config block."""
     payload = protos.common.Payload.FromString(envelope.payload)
     update = protos.configs.ConfigEnvelope.FromString(payload.data).last_update
     inner = protos.common.Payload.FromString(update.payload)
@@ -109,9 +110,28 @@ def signed_by(config: Config, envelope: Any) -> list[str]:
         identity = protos.identities.SerializedIdentity.FromString(header.creator)
         msp = config.organisations.get(identity.mspid) or config.orderers.get(identity.mspid)
         signed = each.signature_header + change.config_update
-        if msp and msp.vouches_for(identity.id_bytes) and verifies(identity.id_bytes, each.signature, signed):
+        pem = identity.id_bytes
+        admin = msp and msp.vouches_for(pem) and (msp.role(pem) == "admin" or pem in msp.admins)
+        if admin and verifies(pem, each.signature, signed):
             found.add(identity.mspid)
     return sorted(found)
+
+
+def unsigned(old: Config, new: Config, signers: Collection[str]) -> str:
+    """What a new configuration changes without the signatures for it; "" when nothing."""
+    changed = {
+        name
+        for name in {*old.organisations, *new.organisations}
+        if old.organisations.get(name) != new.organisations.get(name)
+    }
+    own = changed <= set(signers) and set(old.organisations) == set(new.organisations)
+    most = 2 * len(set(signers).intersection(old.organisations)) > len(old.organisations)
+    if (changed and not own or old.endorsement != new.endorsement) and not most:
+        return "the organisations or their policy, without more than half of them"
+    ordering = (old.orderers, old.consensus, old.consenters) != (new.orderers, new.consensus, new.consenters)
+    if ordering and not set(signers).intersection(old.orderers):
+        return "the ordering service, without its organisation"
+    return ""
 
 
 def verifies(pem: bytes, signature: bytes, signed: bytes) -> bool:
@@ -155,6 +175,7 @@ def _msp(config: Any) -> Msp:
         tuple(config.intermediate_certs),
         frozenset(_revoked(config.revocation_list)),
         roles,
+        tuple(config.admins),
     )
 
 

@@ -9,7 +9,7 @@ from fl_client.audit.blocks import VALID, Block, Blocks, Transaction
 from fl_client.audit.findings import Class, Finding
 
 from . import protos
-from .config import Config, read_config, signed_by, verifies
+from .config import Config, read_config, signed_by, unsigned, verifies
 from .envelope import Envelopes
 
 
@@ -100,6 +100,9 @@ class FabricBlocks(Blocks):
             return None
         by = f"; signed by {', '.join(signers) or 'nobody of the channel'}" if self._config else ""
         notes.append(config.describe() + by)
+        lacking = unsigned(self._config, config, signers) if self._config else ""
+        if lacking:
+            findings.append(Finding(Class.CONFIGURATION, f"the configuration changes {lacking}", number))
         if config.channel != self._channel:
             what = "the configuration is another channel's"
             findings.append(Finding(Class.FORMAT, what, number, "", self._channel, config.channel))
