@@ -40,11 +40,13 @@ class Client(msgspec.Struct, frozen=True):
 
 class Outcome(msgspec.Struct, frozen=True):
     """One client in one round. ``score`` and ``norm`` are settlement's integers (the score is shown as
-    score/norm), ``payment`` is in token units and may be negative; ``score`` None: it was not scored."""
+    score/norm), ``payment`` is in token units and may be negative; ``score`` None: it was not scored;
+    ``sharing``: how many near-duplicates, itself included, share one pay with it."""
 
     score: int | None
     norm: int
     payment: int
+    sharing: int = 0
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -76,6 +78,15 @@ class JobResult(msgspec.Struct, frozen=True):
     versions: dict[str, str] = {}
     settings: dict[str, str | int | float | bool | None] = {}  # seed, ledger, … as the job was started
     decimals: int = 2
+    notes: list[str] = []  # what a reader should know of what these figures show
+
+    def earned(self, member: str) -> int:
+        """What the member was paid in all rounds."""
+        return sum(r.outcomes[member].payment for r in self.rounds if member in r.outcomes)
+
+    def shared(self, member: str) -> bool:
+        """Whether it shared one pay with a near-duplicate."""
+        return any(r.outcomes[member].sharing for r in self.rounds if member in r.outcomes)
 
 
 def money(units: int, decimals: int) -> str:
@@ -98,11 +109,30 @@ def table(result: JobResult, width: int = 100) -> Table:
 
 
 def report(result: JobResult, width: int = 100) -> RenderableType:
-    """All a person wants to see at the end, on a console ``width`` columns wide: the table, accuracy,
-    supply, and the time each phase took."""
+    """All a person wants to see at the end, on a console ``width`` columns wide: the table, who earned what
+    against the honest, accuracy, supply, and the time each phase took."""
+    told = [escape(line) for line in (*pay_lines(result), *result.notes)]
     return Group(
-        table(result, width), "", accuracy_line(result), supply_line(result), "", phase_table(result)
+        table(result, width), "", *told, accuracy_line(result), supply_line(result), "", phase_table(result)
     )
+
+
+def pay_lines(result: JobResult) -> list[str]:
+    """What each kind of client earned as a share of the mean of the honest who shared with nobody."""
+    pay: dict[str, list[int]] = {}
+    for client in result.clients:
+        kind = client.behaviour
+        if kind == "honest" and result.shared(client.member):
+            kind = "honest, but copied"
+        pay.setdefault(kind, []).append(result.earned(client.member))
+    honest = pay.pop("honest", [])
+    mean = sum(honest) / len(honest) if honest else 0
+    if mean <= 0 or not pay:
+        return []
+    shares = ", ".join(f"{kind} {sum(each) / len(each) / mean:.2f}" for kind, each in sorted(pay.items()))
+    line = f"pay as a share of the honest mean ({money(round(mean), result.decimals)}): {shares}"
+    sharing = sum(result.shared(client.member) for client in result.clients)
+    return [line, f"near-duplicates sharing one pay: {sharing} clients"] if sharing else [line]
 
 
 def accuracy_line(result: JobResult) -> str:
@@ -167,11 +197,9 @@ def _measure(grid: Table) -> int:
 
 
 def _row(result: JobResult, client: Client, rounds: list[Round]) -> list[str]:
-    outcomes = [r.outcomes.get(client.member) for r in result.rounds]
-    total = sum(outcome.payment for outcome in outcomes if outcome)
     cells = [_cell(r.outcomes.get(client.member), result.decimals) for r in rounds]
     balance = money(result.balances.get(client.member, 0), result.decimals)
-    total_pay = money(total, result.decimals)
+    total_pay = money(result.earned(client.member), result.decimals)
     who = f"{escape(client.name)}\n[dim]{escape(client.organisation)}[/dim], {escape(client.behaviour)}"
     return [who, *cells, total_pay, balance]
 

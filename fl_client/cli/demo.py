@@ -18,8 +18,14 @@ _PR_SET_PDEATHSIG = 1
 def demo(
     embedded: Annotated[bool, typer.Option(help="Run on in-process stand-ins: no programs needed.")] = False,
     rounds: Annotated[int, typer.Option(min=1, max=100, help="Rounds of the job.")] = 5,
-    clients: Annotated[int, typer.Option(min=4, max=30, help="Clients; the last two are not honest.")] = 6,
+    clients: Annotated[int, typer.Option(min=4, max=30, help="Clients; the last ones are not honest.")] = 6,
     seed: Annotated[int, typer.Option(help="Decides the data's split, the model and the training.")] = 1,
+    mechanism: Annotated[
+        str, typer.Option(help="How reports are made and paid: qualify-and-vest, per-round or paper.")
+    ] = "qualify-and-vest",
+    copier: Annotated[
+        bool, typer.Option(help="Let one client copy the global model (with paper or per-round).")
+    ] = False,
     aggregation: Annotated[
         Literal["single", "majority", "optimistic"],
         typer.Option(help="Who aggregates: one drawn client, or a committee of three in either way."),
@@ -31,14 +37,30 @@ def demo(
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when the parent process ends.")] = False,
 ) -> None:
     """The main job, start to finish: a real network, paid rounds of federated learning, and who earned what."""
+    from chaincode.mechanisms import MECHANISMS
     from fl_client import results
     from fl_client.demo import run
     from fl_client.demo.scenario import Scenario
+    from fl_client.errors import BadInput
     from network.progress import console
 
     if with_parent:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    scenario = Scenario(clients=clients, rounds=rounds, seed=seed, aggregation=aggregation)
+    if mechanism not in MECHANISMS:
+        raise BadInput(f"no mechanism is called {mechanism!r}", f"Known: {', '.join(sorted(MECHANISMS))}")
+    if copier and MECHANISMS[mechanism].vests:
+        raise BadInput(
+            f"mechanism {mechanism} asks for reports before there is a global model to copy",
+            "Use --copier with --mechanism paper or per-round",
+        )
+    scenario = Scenario(
+        clients=clients,
+        rounds=rounds,
+        seed=seed,
+        mechanism=mechanism,
+        copier=copier,
+        aggregation=aggregation,
+    )
     with console() as progress:
         if embedded:
             result = run.embedded(scenario, progress)

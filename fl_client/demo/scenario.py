@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from chaincode.mechanisms import MECHANISMS
 from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
 from chaincode.records import JobSpec
+from fl_client.demo import cast
 from fl_client.participant import Share
 
 ALPHABET = 10  # digits
 DECIMALS = 2
-RULE = "correlated-agreement"
 PUBLIC_ITEMS, TASKS, SCORED = 700, 600, 500
 
 
 Aggregation = Literal["single", "majority", "optimistic"]
+MECHANISM = "qualify-and-vest"
 
 
 @dataclass(frozen=True)
@@ -40,21 +42,25 @@ class Scenario:
     price: int = 100_00  # 100 tokens for a perfect score
     bond: int = 10_00
     epochs: int = 20  # enough for a client's own data to show in its first report
+    mechanism: str = MECHANISM
+    copier: bool = False  # one that copies the global model, where reports are tuned from it
     aggregation: Aggregation = "single"
     aggregators: Mapping[int, str] = field(default_factory=dict)  # place -> one that is not honest
 
-    def behaviour(self, client: int) -> str:
-        """All are honest but two: one answers at random, one trains on a tenth of its data."""
-        return {self.clients - 2: "random", self.clients - 1: "tenth"}.get(client, "honest")
+    def part(self, client: int) -> cast.Part:
+        """What the client with this place plays."""
+        local = MECHANISMS[self.mechanism].local_only
+        return cast.part(client, self.clients, colleague=local, copier=self.copier)
 
     def share(self, client: int) -> Share:
         """What the client with this place works on."""
+        part = self.part(client)
         return Share(
             problem=self.problem,
             settings=self.settings,
-            client=client,
+            client=part.place,
             clients=self.clients,
-            behaviour=self.behaviour(client),
+            behaviour=part.behaviour,
             seed=self.seed,
             epochs=self.epochs,
             aggregator=self.aggregators.get(client, "honest"),
@@ -66,9 +72,14 @@ class Scenario:
         return {"seed": self.seed, "public_items": PUBLIC_ITEMS}
 
     @property
+    def rule(self) -> str:
+        """Correlated Agreement as in the paper, Dasgupta-Ghosh where models saw private data alone."""
+        return "dasgupta-ghosh" if MECHANISMS[self.mechanism].local_only else "correlated-agreement"
+
+    @property
     def stake(self) -> int:
         """The least stake that covers the worst payment."""
-        return worst_loss(RULES[RULE], SCORED, ALPHABET, self.price)
+        return worst_loss(RULES[self.rule], SCORED, ALPHABET, self.price)
 
     @property
     def funds(self) -> int:
@@ -79,7 +90,8 @@ class Scenario:
         self, pace: Pace, *, model: str, public_set: str, model_bytes: int, roster: list[str]
     ) -> JobSpec:
         """The job as it is created on chain."""
-        most = best_gain(RULES[RULE], SCORED, ALPHABET, self.price)
+        most = best_gain(RULES[self.rule], SCORED, ALPHABET, self.price)
+        vests = MECHANISMS[self.mechanism].vests
         return JobSpec(
             model=model,
             public_set=public_set,
@@ -89,9 +101,9 @@ class Scenario:
             scored_tasks=SCORED,
             alphabet=ALPHABET,
             rounds=self.rounds,
-            mechanism="paper",
-            rule=RULE,
-            peers=4,
+            mechanism=self.mechanism,
+            rule=self.rule,
+            peers=0 if vests else 4,
             price=self.price,
             stake=self.stake,
             bond=self.bond,
@@ -108,4 +120,5 @@ class Scenario:
             aggregation="optimistic" if self.aggregation == "optimistic" else "majority",
             committee=1 if self.aggregation == "single" else 3,
             challenge_rounds=2 * pace.gap + 1 if self.aggregation == "optimistic" else 0,
+            light_check=vests,
         )

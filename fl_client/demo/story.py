@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from chaincode.records import Mint, Phase, RoundState
 from fl_client.contracts import View
 from fl_client.demo.scenario import DECIMALS, Scenario
 from fl_client.demo.stage import Stage
 from fl_client.errors import CandorError, CommitTimeout, ReadConflict, Refused, Unavailable
 from fl_client.participant import learner
-from fl_client.results import Client, JobResult, Outcome, Round, Supply
+from fl_client.results import Client, JobResult, Outcome, Round, Supply, money
 from fl_client.steps import Learner
 from fl_client.training import parameters
 
@@ -180,11 +182,11 @@ class Play:
         job = await view.job(scenario.job)
         assert job is not None
         holdings = await view.holdings()
-        return JobResult(
+        result = JobResult(
             job=scenario.job,
             mechanism=job.spec.mechanism,
             clients=[
-                Client(player.name, player.member, player.msp_id, scenario.behaviour(place))
+                Client(player.name, player.member, player.msp_id, scenario.part(place).name)
                 for place, player in enumerate(self.stage.players)
             ],
             rounds=rounds,
@@ -193,14 +195,24 @@ class Play:
             supply=Supply(holdings.minted, holdings.held),
             phases={**self.stage.seconds, **self.seconds},
             versions=self.stage.versions,
-            settings={"seed": scenario.seed, "rounds": scenario.rounds, "clients": scenario.clients},
+            settings={
+                "seed": scenario.seed,
+                "rounds": scenario.rounds,
+                "clients": scenario.clients,
+                "rule": job.spec.rule,
+                "peers": job.spec.peers,
+                "aggregation": scenario.aggregation,
+            },
             decimals=DECIMALS,
         )
+        return msgspec.structs.replace(result, notes=notes(result))
 
     async def _outcomes(self, number: int) -> dict[str, Outcome]:
         found = await self.view.outcomes(self.scenario.job, number)
         return {
-            member: Outcome(each.score if each.norm else None, each.norm, each.payment - each.slashed)
+            member: Outcome(
+                each.score if each.norm else None, each.norm, each.payment - each.slashed, each.sharing
+            )
             for member, each in found.items()
         }
 
@@ -234,6 +246,33 @@ class Play:
 
     def _timed(self, what: str) -> Timed:
         return Timed(what, self.seconds)
+
+
+def notes(result: JobResult) -> list[str]:
+    """What the figures show, said plainly."""
+    found = []
+    if result.mechanism == "paper":
+        found.append(
+            "mechanism paper pays whoever copies the public model: from the third round on about as much as the "
+            "honest, without any data (docs/mechanism.md)"
+        )
+    copiers = [client.member for client in result.clients if client.behaviour == "copier"]
+    honest = [client.member for client in result.clients if client.behaviour == "honest"]
+    for each in result.rounds if copiers else ():
+        copied, worked = (
+            sum(each.outcomes[m].payment for m in members if m in each.outcomes) / len(members)
+            for members in (copiers, honest)
+        )
+        found.append(
+            f"round {each.number}: who copied the global model earned {money(round(copied), result.decimals)}, "
+            f"the honest {money(round(worked), result.decimals)} on average"
+        )
+    if any(outcome.score is None for each in result.rounds for outcome in each.outcomes.values()):
+        found.append(
+            "scored once, before any public model existed; every later round paid the same again to those "
+            "whose update was found valid"
+        )
+    return found
 
 
 class Timed:

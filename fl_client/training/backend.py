@@ -11,11 +11,13 @@ import functools
 import importlib
 import os
 import random
+import threading
 from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
 
+_STATE = threading.RLock()
 _SETTINGS = {
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -40,11 +42,15 @@ def keras() -> ModuleType:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Keras' and TensorFlow's global random state from ``seed``, Python's and NumPy's put back afterwards."""
-    python, numpy = random.getstate(), np.random.get_state()
-    keras().utils.set_random_seed(seed % 2**32)
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
+    """Keras' and TensorFlow's global random state from ``seed``, Python's and NumPy's put back afterwards.
+
+    One thread at a time: the state is the process's, and in the embedded demo all clients share it.
+    """
+    with _STATE:
+        python, numpy = random.getstate(), np.random.get_state()
+        keras().utils.set_random_seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)

@@ -37,10 +37,11 @@ ROUNDS, CLIENTS = 2, 6
 
 
 def demo(directory: Path, *options: str) -> subprocess.Popen[str]:
-    """`candor demo` in a process of its own."""
+    """`candor demo` in a process of its own: reports in every round, each against four drawn peers."""
     argv = [
         *(sys.executable, "-m", "fl_client.cli", "demo", "--rounds", str(ROUNDS), "--clients", str(CLIENTS)),
-        *("--directory", str(directory / "network"), "--out", str(directory / "out"), *options),
+        *("--mechanism", "paper", "--directory", str(directory / "network")),
+        *("--out", str(directory / "out"), *options),
     ]
     log = (directory / "demo.log").open("w")
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -193,10 +194,10 @@ async def recompute(seen: Outside, number: int) -> None:
     for member, outcome in outcomes.items():
         mine = settled[member]
         assert outcome == Outcome(
-            score=mine.score, norm=mine.norm, payment=mine.payment, peers=mine.scores, slashed=outcome.slashed
+            score=mine.score, norm=mine.norm, payment=mine.payment, slashed=outcome.slashed
         )
-        assert len(outcome.peers) == 4
-        assert outcome.score == sorted(outcome.peers.values())[1], "the lower median of four"
+        assert len(mine.scores) == 4
+        assert outcome.score == sorted(mine.scores.values())[1], "the lower median of four"
     await recompute_aggregate(seen, state, reveals)
 
 

@@ -115,7 +115,12 @@ def test_json_reads_back_with_integers_for_money():
     made = result()
     assert msgspec.json.decode(to_json(made), type=JobResult) == made
     plain = msgspec.json.decode(to_json(made))
-    assert plain["rounds"][0]["outcomes"]["M0"] == {"score": 700, "norm": 1000, "payment": 14_000}
+    assert plain["rounds"][0]["outcomes"]["M0"] == {
+        "score": 700,
+        "norm": 1000,
+        "payment": 14_000,
+        "sharing": 0,
+    }
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 5])
