@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
@@ -45,7 +46,7 @@ def _parse(serialized_identity: bytes) -> Identity:
         message = identities.SerializedIdentity.FromString(serialized_identity)
         certificate = x509.load_pem_x509_certificate(message.id_bytes)
         return _read(message.mspid, message.id_bytes, certificate)
-    except (DecodeError, ValueError, TypeError):
+    except (DecodeError, ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise Forbidden("the creator is not an X.509 identity") from None
 
 
