@@ -198,6 +198,7 @@ class JobSpec(Record, frozen=True, kw_only=True):
     combine: Literal["median", "mean"] = "median"
     peers: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0  # 0: all others
     prefer_other_organisations: bool = False
+    pay_by_organisation: bool = False  # an organisation's members share one pay; qualify-and-vest only
     price: Positive  # paid for a perfect score
     stake: Amount
     bond: Amount = 0

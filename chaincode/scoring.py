@@ -5,7 +5,8 @@ Source: docs/protocol.md, step 8; paper section IV.A, steps 7 and 8.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
 
 import numpy as np
 
@@ -80,6 +81,7 @@ def settle(
         dict(zip(participants, noise, strict=True)),
         _scored(view, tasks),
         max(1, spec.rounds - round + 1),
+        _pools(reports) if spec.pay_by_organisation else (),
     )
     return MECHANISMS[spec.mechanism].settle(case)
 
@@ -108,6 +110,11 @@ def release(
     units = dict(zip(participants, noise, strict=True))
     present = {member: score for member, score in scores.items() if member in units}
     return MECHANISMS[spec.mechanism].release(present, valid, norm, spec.price, units)
+
+
+def _pools(members: Iterable[str]) -> list[list[str]]:
+    """The members by organisation, in sorted order."""
+    return [list(group) for _, group in groupby(sorted(members), organisation)]
 
 
 def _scored(view: View, tasks: np.ndarray) -> View:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from chaincode import cid, committees, report
 from chaincode.mechanisms import MECHANISMS
@@ -17,6 +18,8 @@ MAX_SETTLEMENT = 2**33  # multiply-adds: a few seconds of one core
 MAX_SLOTS = 1024
 STRATEGIES = ("fedavg", "two-layer")
 
+Group = Callable[[JobSpec], Iterator[tuple[str, str]]]
+
 
 def check(spec: JobSpec, terms: Consortium) -> None:
     """Refuse (422) a specification with faults: the first as the message, its field first; all in the details."""
@@ -28,14 +31,25 @@ def check(spec: JobSpec, terms: Consortium) -> None:
 
 def faults(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
     """Every fault as (field, what it must be); sizes first, since money is computed from them."""
-    for group in (_names, _sizes, _participants, _committee, _windows, _money):
-        found = list(group(spec, terms))
-        yield from found
+    where = partial(_participants, terms=terms), partial(_windows, terms=terms)
+    return _first_of((_names, _sizes, where[0], _committee, where[1], _money), spec)
+
+
+def faults_alone(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    """Those that show in the specification itself, whatever the consortium's terms are."""
+    return _first_of((_names, _sizes, _committee, _money), spec)
+
+
+def _first_of(groups: Iterable[Group], spec: JobSpec) -> Iterator[tuple[str, str]]:
+    """The faults of the first group that finds any: the later ones take for granted what it checks."""
+    for group in groups:
+        found = list(group(spec))
         if found:
+            yield from found
             return
 
 
-def _names(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
+def _names(spec: JobSpec) -> Iterator[tuple[str, str]]:
     known = {
         "mechanism": (spec.mechanism, MECHANISMS),
         "rule": (spec.rule, [name for name, rule in RULES.items() if not rule.needs]),
@@ -51,7 +65,7 @@ def _names(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
             yield field, f"must be a CID: {fault}"
 
 
-def _sizes(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
+def _sizes(spec: JobSpec) -> Iterator[tuple[str, str]]:
     if not 2 <= spec.scored_tasks <= spec.tasks:
         yield "scored_tasks", f"must be at least 2 and at most tasks ({spec.tasks})"
         return
@@ -86,6 +100,8 @@ def _participants(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]
     except ValueError as fault:
         field, _, text = str(fault).partition(": ")
         yield field, text
+    if spec.pay_by_organisation and not MECHANISMS[spec.mechanism].vests:
+        yield "pay_by_organisation", f"is nothing that mechanism {spec.mechanism} does"
     if spec.max_members_per_org * len(terms.organisations) < spec.min_participants:
         yield "max_members_per_org", "leaves fewer places than min_participants"
     if spec.max_members_per_org * len(terms.organisations) > MAX_SLOTS:
@@ -104,7 +120,7 @@ def _participants(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]
             yield "allow_list", f"names more members of {msp_id} than max_members_per_org"
 
 
-def _committee(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
+def _committee(spec: JobSpec) -> Iterator[tuple[str, str]]:
     if spec.committee % 2 == 0:
         yield "committee", "must be odd"
     if spec.committee > spec.max_participants:
@@ -152,7 +168,7 @@ def _windows(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
             yield field, f"must be over {2 * gap}: twice gap x period"
 
 
-def _money(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
+def _money(spec: JobSpec) -> Iterator[tuple[str, str]]:
     rule = RULES[spec.rule]
     most = spec.max_participants * best_gain(rule, spec.scored_tasks, spec.alphabet, spec.price)
     if most > spec.round_pool:

@@ -2,7 +2,7 @@
 
     created --REGISTERED--> established --READY--> ready
 
-The chaincode speaks first (REGISTER).
+The chaincode speaks first (REGISTER). Only ``run`` writes to the stream; everything else queues.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import logging
 import time
 from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
+
+import grpc
 
 from chaincode.shim.dispatch import Chaincode
 from chaincode.shim.errors import Refusal
@@ -25,17 +27,18 @@ from chaincode.shim.stub import Response
 
 logger = logging.getLogger("chaincode.shim")
 
+END = grpc.aio.EOF
 STOPPING = Response(500, "the chaincode server is shutting down")
 
 
 class Stream(Protocol):
-    """Where messages to the peer go."""
+    """Both directions of a stream, as gRPC's context has them."""
 
-    def send(self, raw: bytes) -> None:
-        """Send one message; nothing where the stream has ended."""
+    async def read(self) -> Any:
+        """The next message's bytes, or END."""
 
-    def end(self) -> None:
-        """End the stream after what is to be sent."""
+    async def write(self, raw: bytes) -> None:
+        """Send one message; only one at a time."""
 
 
 class State(Enum):
@@ -44,17 +47,17 @@ class State(Enum):
     CREATED = "created"
     ESTABLISHED = "established"
     READY = "ready"
-    ENDED = "ended"
 
 
 class Connection:
     """One stream of one peer."""
 
-    def __init__(self, stream: Stream, chaincode: Chaincode, package_id: str, metrics: Metrics) -> None:
+    def __init__(self, chaincode: Chaincode, package_id: str, metrics: Metrics) -> None:
         self.state = State.CREATED
         self.draining = False
         self.tasks: set[asyncio.Task[None]] = set()
-        self._stream, self._chaincode, self._metrics = stream, chaincode, metrics
+        self._chaincode, self._package_id, self._metrics = chaincode, package_id, metrics
+        self._outgoing: asyncio.Queue[Message | None] = asyncio.Queue()
         self._exchanges: dict[tuple[str, str], Exchange] = {}
         self._batch = 0
         self._handlers: dict[tuple[State, int], Callable[[Message], None]] = {
@@ -66,12 +69,21 @@ class Connection:
             (State.READY, MessageType.ERROR): self._answer,
         }
 
-        name = chaincodes.ChaincodeID(name=package_id)
+    async def run(self, stream: Stream) -> None:
+        """Speak until either side ends the stream."""
+        name = chaincodes.ChaincodeID(name=self._package_id)
         self._send(message("REGISTER", "", "", name.SerializeToString()))
+        reader = asyncio.create_task(self._read(stream))
+        try:
+            while (outgoing := await self._outgoing.get()) is not None:
+                await stream.write(outgoing.SerializeToString())
+        finally:
+            reader.cancel()
+            self._end()
 
     def close(self) -> None:
-        """End the stream after what is to be sent."""
-        self._stream.end()
+        """End the stream after what is queued."""
+        self._outgoing.put_nowait(None)
 
     def receive(self, raw: bytes) -> None:
         """Act on one message of the peer's; whatever is wrong with it, the stream goes on."""
@@ -85,8 +97,17 @@ class Connection:
         else:
             self._handlers.get((self.state, received.type), self._illegal)(received)
 
+    async def _read(self, stream: Stream) -> None:
+        try:
+            while (raw := await stream.read()) is not END:
+                self.receive(raw)
+        except Exception as error:  # noqa: BLE001 - the transport failed: the stream ends, the server goes on
+            logger.warning("a peer's stream broke: %s", where(error))
+        finally:
+            self.close()
+
     def _send(self, outgoing: Message) -> None:
-        self._stream.send(outgoing.SerializeToString())
+        self._outgoing.put_nowait(outgoing)
 
     def _registered(self, _: Message) -> None:
         self.state = State.ESTABLISHED
@@ -159,12 +180,10 @@ class Connection:
         milliseconds = seconds * 1000
         logger.info("%s %s %s %d %.1f ms", request.channel_id, request.txid[:8], label, status, milliseconds)
 
-    def ended(self) -> None:
-        """The stream is over: what waits for an answer fails."""
+    def _end(self) -> None:
         if self.state is State.READY:
             self._metrics.peers.dec()
             logger.info("a peer's stream has ended")
-        self.state = State.ENDED
         for exchange in self._exchanges.values():
             exchange.end("the peer's stream has ended")
 

@@ -8,30 +8,35 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
-from weakref import WeakSet
 
+import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from chaincode.shim.connection import Connection, State
+from chaincode.shim.connection import Connection, State, Stream
 from chaincode.shim.dispatch import Chaincode
 from chaincode.shim.exchange import MESSAGE_LIMIT
 from chaincode.shim.health import Answer, HealthEndpoint
-from chaincode.shim.http2 import Http2, Stream
 from chaincode.shim.metrics import Metrics
 
 Loaded = TypeVar("Loaded")
 logger = logging.getLogger("chaincode.shim")
 
 GRACE = 25.0  # seconds for calls in flight when the server stops
-HANDSHAKE = 10.0  # seconds for TLS
+OPTIONS = (
+    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
+    ("grpc.max_send_message_length", MESSAGE_LIMIT),
+    # The peer pings an idle stream every 60 s; gRPC's default takes that for abuse and hangs up.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -42,23 +47,15 @@ class Tls:
     certificate: bytes
     client_ca: bytes
 
-    def context(self) -> ssl.SSLContext:
-        """What asyncio takes; ValueError if the parts do not fit together."""
+    def credentials(self) -> grpc.ServerCredentials:
+        """What gRPC takes; ValueError if the parts do not fit together."""
         key = _loaded("TLS key", lambda pem: load_pem_private_key(pem, password=None), self.key)
         certificate = _loaded("TLS certificate", x509.load_pem_x509_certificate, self.certificate)
         _loaded("file of client CAs", x509.load_pem_x509_certificates, self.client_ca)
         if certificate.public_key() != key.public_key():
             raise ValueError("the TLS key is not the certificate's")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cadata=self.client_ca.decode())
-        context.set_alpn_protocols(["h2"])
-        with open(os.memfd_create("tls"), "wb") as file:  # it takes files alone; this one is on no disk
-            file.write(self.certificate + b"\n" + self.key)
-            file.flush()
-            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
-        return context
+        pair = (self.key, self.certificate)
+        return grpc.ssl_server_credentials([pair], root_certificates=self.client_ca, require_client_auth=True)
 
 
 def _loaded(what: str, load: Callable[[bytes], Loaded], pem: bytes) -> Loaded:
@@ -89,8 +86,7 @@ class Server:
         self.port = self.health_port = 0
         self._chaincode, self._package_id, self._grace = chaincode, package_id, grace
         self._address, self._tls, self._health = address, tls, health
-        self._connections: WeakSet[Connection] = WeakSet()
-        self._links: WeakSet[Http2] = WeakSet()
+        self._connections: set[Connection] = set()
         self._stopping = False
         self._resources = AsyncExitStack()
 
@@ -98,7 +94,7 @@ class Server:
         async with AsyncExitStack() as resources:
             await resources.enter_async_context(self._chaincode.running())
             await self._start_health(resources)
-            await self._start(resources)
+            await self._start_grpc(resources)
             resources.push_async_callback(self._drain)
             self._resources = resources.pop_all()
         logger.info("serving %s on port %d", self._package_id, self.port)
@@ -109,22 +105,18 @@ class Server:
     ) -> None:
         await self._resources.aclose()
 
-    async def _start(self, resources: AsyncExitStack) -> None:
+    async def _start_grpc(self, resources: AsyncExitStack) -> None:
+        server = grpc.aio.server(options=OPTIONS)
+        connect = grpc.stream_stream_rpc_method_handler(self._connect)  # bytes: see Connection.receive
+        handler = grpc.method_handlers_generic_handler("protos.Chaincode", {"Connect": connect})
+        server.add_generic_rpc_handlers((handler,))
         if self._tls is None:
             logger.warning("no TLS: whoever reaches this port can pose as a peer")
-        context = self._tls.context() if self._tls else None
-        host, _, port = self._address.rpartition(":")
-        if not port.isdecimal():
-            raise ValueError(f"the address {self._address!r} is not HOST:PORT")
-        server = await asyncio.get_running_loop().create_server(
-            self._peer_came,
-            host.strip("[]") or None,
-            int(port),
-            ssl=context,
-            ssl_handshake_timeout=HANDSHAKE if context else None,
-        )
-        self.port = server.sockets[0].getsockname()[1]
-        resources.callback(server.close)
+            self.port = server.add_insecure_port(self._address)
+        else:
+            self.port = server.add_secure_port(self._address, self._tls.credentials())
+        await server.start()
+        resources.push_async_callback(server.stop, 1.0)
 
     async def _start_health(self, resources: AsyncExitStack) -> None:
         if not self._health:
@@ -136,16 +128,14 @@ class Server:
         self.health_port = await endpoint.start(host.strip("[]"), int(port))
         resources.push_async_callback(endpoint.stop)
 
-    def _peer_came(self) -> Http2:
-        link = Http2(self._connect, MESSAGE_LIMIT)
-        self._links.add(link)
-        return link
-
-    def _connect(self, stream: Stream) -> Connection:
-        connection = Connection(stream, self._chaincode, self._package_id, self.metrics)
+    async def _connect(self, _: object, context: Stream) -> None:
+        connection = Connection(self._chaincode, self._package_id, self.metrics)
         connection.draining = self._stopping
         self._connections.add(connection)
-        return connection
+        try:
+            await connection.run(context)
+        finally:
+            self._connections.discard(connection)
 
     async def _drain(self) -> None:
         """Refuse new calls, let those in flight end, then end the streams."""
@@ -158,10 +148,8 @@ class Server:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        for connection in list(self._connections):
+        for connection in self._connections:
             connection.close()
-        for link in list(self._links):
-            link.close()
 
     def _healthz(self) -> Answer:
         peers = sum(connection.state is State.READY for connection in self._connections)

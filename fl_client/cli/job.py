@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -17,7 +17,10 @@ from fl_client.cli.token import own_account
 from fl_client.contracts import View
 from fl_client.errors import BadInput
 
-app = typer.Typer(help="Create, watch and cancel jobs.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from fl_client.plan import Expected, Plan
+
+app = typer.Typer(help="Plan, create, watch and cancel jobs.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The job's name.")]
 
 
@@ -45,12 +48,40 @@ def create(
 ) -> None:
     """Create a job out of a specification; its whole pool moves into escrow."""
     from chaincode.contracts import job_terms
+    from fl_client.plan import unsafe
 
     spec = read_specification(specification)
-    for field, text in job_terms.warnings(spec):
+    for field, text in (*job_terms.warnings(spec), *unsafe(spec)):
         print(f"candor: note: {field} {text}", file=sys.stderr)
     session.run(connection, identity, lambda view: created(view, name, spec, identity))
     session.put(spec, json, f"Job {name} is created; {money.shown(spec.pool)} are in escrow.")
+
+
+@app.command()
+def plan(
+    specification: Annotated[Path, typer.Argument(help="JSON file with the fields of the specification.")],
+    accuracy: Annotated[
+        float | None,
+        typer.Option(help="Assume that an honest client labels this share of the items rightly."),
+    ] = None,
+    score: Annotated[
+        float | None, typer.Option(help="Assume this score of an honest client, as a share of the price.")
+    ] = None,
+    lab: Annotated[
+        Path | None, typer.Option(help="What `candor incentives --json` printed, for what attacks earn.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """What a job promises and risks, from its file alone: pay, losses, attacks, terms to think about again."""
+    from fl_client.plan import plan as planned
+
+    found = planned(
+        read_specification(specification),
+        accuracy=accuracy,
+        score=score,
+        lab=None if lab is None else read_rows(lab),
+    )
+    session.put(found, json, *plan_lines(found))
 
 
 @app.command("list")
@@ -105,6 +136,54 @@ def read_specification(path: Path) -> JobSpec:
         raise BadInput(f"cannot read {path}: {fault.strerror}") from fault
     except msgspec.DecodeError as fault:
         raise BadInput(f"{path} is not a job's specification: {fault}") from fault
+
+
+def read_rows(path: Path) -> list[dict[str, object]]:
+    """The rows of a lab's run, however many lines or documents they came in."""
+    try:
+        found = msgspec.json.decode(path.read_bytes())
+    except OSError as fault:
+        raise BadInput(f"cannot read {path}: {fault.strerror}") from fault
+    except msgspec.DecodeError:
+        found = None
+    rows = found.get("rows") if isinstance(found, dict) else found
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise BadInput(f"{path} is not what `candor incentives --json` prints")
+    return rows
+
+
+def plan_lines(found: Plan) -> list[str]:
+    """The plan as a person reads it."""
+
+    def assumed(each: Expected) -> str:
+        why = "" if each.accuracy is None else f"accuracy {each.accuracy:g}, "
+        return f"  {why}score {each.score:.3f}: {money.shown(each.round)} a round, {money.shown(each.job)} in the job"
+
+    lines = [
+        f"{found.rounds} rounds of {found.mechanism}, scored by {found.rule}; "
+        f"{money.shown(found.price)} for a perfect score.",
+        *(f"REFUSED: {each.field} {each.why}" for each in found.refused),
+        "",
+        "An honest client can expect",
+        *map(assumed, found.honest),
+    ]
+    if not found.honest:
+        lines.append("  (depends on more than accuracy under this rule: give --score)")
+    lines += [
+        "",
+        f"It locks {money.shown(found.locked)} a round. Its reports can cost it {money.shown(found.worst_by_score)} "
+        f"in the whole job at worst, not revealing {money.shown(found.worst_by_absence)} each time.",
+        f"The sponsor puts {money.shown(found.escrow)} in escrow and pays {money.shown(found.most_paid)} at most"
+        + (f", {money.shown(found.expected_paid)} as assumed first." if found.honest else "."),
+        "It pays for reports, not for what updates are worth; what is left returns when the job ends.",
+        "",
+        f"What others earn, as a share of honest pay ({found.measured}):",
+        *(f"  {each.ratio:>14}  {each.attack}" for each in found.attacks),
+        "",
+        "Think again about" if found.unsafe else "No term stands out as unsafe.",
+        *(f"  {each.field} {each.why}" for each in found.unsafe),
+    ]
+    return lines
 
 
 async def created(view: View, name: str, spec: JobSpec, identity: str) -> None:

@@ -372,7 +372,7 @@ def test_a_second_server_on_the_port_does_not_start() -> None:
             address=f"localhost:{at.server.port}",
             tls=at.authority.server_tls(),
         )
-        with pytest.raises(OSError, match=str(at.server.port)):
+        with pytest.raises(RuntimeError, match=str(at.server.port)):
             await second.__aenter__()
 
     play(act)

@@ -1,0 +1,266 @@
+"""What a job promises and risks, from its specification alone: expected pay, worst loss, attacks, unsafe terms. Pure.
+
+Figures about attacks are the measured ones of docs/mechanism.md, unless a run of the lab is given. An honest score
+is the author's to assume: by default from the accuracy of clients that err independently, over even classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from chaincode.contracts import job_terms
+from chaincode.mechanisms import MECHANISMS
+from chaincode.mtpp import RULES
+from chaincode.mtpp.payment import best_gain, worst_loss
+from chaincode.records import JobSpec
+from fl_client.errors import BadInput
+
+ACCURACIES = (0.6, 0.7, 0.8, 0.9, 0.95)
+ENOUGH_TASKS, ENOUGH_CLIENTS = 500, 6  # what the measurements were made with at least
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """An honest client's pay: `score` is the assumed share of the price, `accuracy` where it comes from."""
+
+    accuracy: float | None
+    score: float
+    round: int
+    job: int
+
+
+class Attack(msgspec.Struct, frozen=True):
+    """What somebody earns instead, as a share of an honest client's pay; text, for it is often a range."""
+
+    attack: str
+    ratio: str
+
+
+class Unsafe(msgspec.Struct, frozen=True):
+    """A term that should be thought about again, and why."""
+
+    field: str
+    why: str
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Everything `candor job plan` says; money in the token's smallest unit."""
+
+    mechanism: str
+    rule: str
+    rounds: int
+    price: int
+    refused: list[Unsafe]  # faults for which the job would be refused, as far as they show in the file
+    honest: list[Expected]
+    locked: int  # what a client must have to take part in a round
+    worst_by_score: int  # the most that reports can cost a client in the whole job
+    worst_by_absence: int  # the most that not revealing costs it in one round
+    escrow: int
+    most_paid: int  # by the sponsor, whatever happens
+    expected_paid: int  # if as many as may take part are honest, at the first of `honest`
+    attacks: list[Attack]
+    measured: str  # where the figures on attacks are from
+    unsafe: list[Unsafe]
+
+
+# what was measured with trained models: docs/mechanism.md
+_VESTS = [
+    Attack("random, constant, permuted or flipped labels", "0 or less"),
+    Attack("copying, distilling or learning from anything public, without private data", "0"),
+    Attack("10 % of the data", ".44 to .54"),
+    Attack("a third of the data", ".75 to .83"),
+    Attack("two labels swapped", "-1 (two classes) to .76"),
+    Attack("no training after the qualification, but updates that pass for honest", "1.00"),
+    Attack("copying a colleague's report, exactly or with 10 % noise: both together", ".68 to .99"),
+    Attack("the same with 30 % noise, or second choices on easy tasks: both together", "1.70 to 1.93"),
+    Attack("one owner of data as two identities: both together", "1.6 to 1.8"),
+]
+_PER_ROUND = [
+    Attack("random, constant, permuted or flipped labels", "0 or less"),
+    Attack("copying the public model's label, from round 3", "1.20"),
+    Attack("its second label where it is unsure, from round 3", "1.17"),
+    Attack("extrapolating the public model, from round 3", "1.22"),
+    Attack("10 % of the data", ".43"),
+    Attack("two labels swapped", ".79"),
+]
+_PAPER = [
+    Attack("random, constant, permuted or flipped labels", "0 or less"),
+    Attack("copying the public model's label, from round 3", "1.03"),
+    Attack("its second label where it is unsure, from round 3", ".93"),
+    Attack("replaying a peer's last report, from round 3", ".98"),
+    Attack("10 % of the data, from round 3", ".95"),
+    Attack("two labels swapped", ".75 to .78"),
+]
+
+
+def plan(
+    spec: JobSpec,
+    *,
+    accuracy: float | None = None,
+    score: float | None = None,
+    lab: Sequence[dict[str, object]] | None = None,
+) -> Plan:
+    """Lay out the specification. BadInput: an assumption that makes no sense, or a mechanism nobody knows.
+
+    Args:
+        accuracy, score: what the author assumes of an honest client; one of them, or a table by default.
+        lab: rows of `candor incentives --json`, in place of the figures that come with Candor.
+    """
+    for field, value, known in (("mechanism", spec.mechanism, MECHANISMS), ("rule", spec.rule, RULES)):
+        if value not in known:
+            raise BadInput(f"no {field} is called {value!r}", f"Known: {', '.join(sorted(known))}")
+    rule, mechanism = RULES[spec.rule], MECHANISMS[spec.mechanism]
+    honest = _expected(spec, accuracy, score)
+    loss = worst_loss(rule, spec.scored_tasks, spec.alphabet, spec.price)
+    most = spec.max_participants * best_gain(rule, spec.scored_tasks, spec.alphabet, spec.price)
+    expected = honest[0].job * spec.max_participants if honest else 0
+    return Plan(
+        mechanism=spec.mechanism,
+        rule=spec.rule,
+        rounds=spec.rounds,
+        price=spec.price,
+        refused=[Unsafe(*each) for each in job_terms.faults_alone(spec)],
+        honest=honest,
+        locked=spec.lock,
+        worst_by_score=loss if mechanism.vests else loss * spec.rounds,
+        worst_by_absence=spec.lock,
+        escrow=spec.pool,
+        most_paid=min(spec.pool, most * spec.rounds),
+        expected_paid=min(spec.pool, expected),
+        attacks=_measured(spec, lab) if lab is not None else _known(spec),
+        measured="the lab's rows" if lab is not None else "docs/mechanism.md",
+        unsafe=[Unsafe(*each) for each in (*job_terms.warnings(spec), *unsafe(spec))],
+    )
+
+
+def honest_score(rule: str, alphabet: int, accuracy: float) -> float | None:
+    """The expected score ÷ norm of two clients who err independently and evenly, over even classes.
+
+    None where that depends on more than their accuracy.
+    """
+    agreement = accuracy**2 + (1 - accuracy) ** 2 / (alphabet - 1)
+    if rule in ("dasgupta-ghosh", "correlated-agreement", "conditional", "matched-blocks"):
+        return agreement - 1 / alphabet
+    return agreement if rule in ("output-agreement", "peer-truth-serum") else None
+
+
+def unsafe(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    """Terms under which the mechanism promises less, as (field, why)."""
+    for rule in (_size, _people, _incentives, _committee):
+        yield from rule(spec)
+
+
+def _size(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    if spec.scored_tasks < ENOUGH_TASKS:
+        yield (
+            "scored_tasks",
+            f"is below {ENOUGH_TASKS}: noise decides more; with 250 only clients with at least half of the data "
+            "were told from lazier ones",
+        )
+    if spec.alphabet == 2:
+        yield (
+            "alphabet",
+            "of 2: under skewed labels a random reporter was beaten in .86 of the cases only, and single-class "
+            "clients are not covered at all",
+        )
+
+
+def _people(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    if spec.min_participants < ENOUGH_CLIENTS:
+        yield (
+            "min_participants",
+            f"is below {ENOUGH_CLIENTS}, the fewest that were measured: two copiers among few clients move the median",
+        )
+    if 2 * spec.max_members_per_org >= spec.min_participants:
+        yield (
+            "max_members_per_org",
+            f"lets one organisation be half of {spec.min_participants} participants: nothing holds against a majority "
+            "that agrees on its reports",
+        )
+    if spec.allow_list is None:
+        yield "allow_list", "is missing: one owner of data as two identities earns 1.6 to 1.8 times one pay"
+    if spec.peers in (1, 2):
+        yield (
+            "peers",
+            f"of {spec.peers}: an honest client may draw the cheater; with one peer it earns more than a cheater in "
+            "at most .90 of the cases",
+        )
+
+
+def _incentives(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    mechanism = MECHANISMS[spec.mechanism]
+    if not mechanism.vests and spec.rounds >= 3:
+        yield (
+            "mechanism",
+            f"{spec.mechanism} pays whoever copies the public model, from round 3 on as much as the honest",
+        )
+    if spec.rule == "correlated-agreement":
+        yield (
+            "rule",
+            "correlated-agreement turns honest pay negative under strong label skew (.14 to .69 of clients)",
+        )
+    if spec.rule == "output-agreement":
+        yield "rule", "output-agreement pays whoever always reports the most frequent label"
+    if spec.combine == "mean":
+        yield (
+            "combine",
+            "the mean of pair scores lets one friend among the peers pay; the lower median does not",
+        )
+
+
+def _committee(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    if not MECHANISMS[spec.mechanism].vests:
+        return
+    if spec.committee == 1:
+        yield "committee", "of 1: the one drawn can refuse others' updates and with them their tranche"
+    if not spec.light_check:
+        yield "light_check", "is off: a zero update earns the tranche like any other"
+
+
+def _expected(spec: JobSpec, accuracy: float | None, score: float | None) -> list[Expected]:
+    if score is not None and not -1 <= score <= 1:
+        raise BadInput(f"a score of {score} is not in [-1, 1]", "Give it as a share of the price")
+    if accuracy is not None and not 0 <= accuracy <= 1:
+        raise BadInput(f"an accuracy of {accuracy} is not in [0, 1]")
+    if score is not None:
+        return [_paid(spec, None, score)]
+    found = []
+    for each in (accuracy,) if accuracy is not None else ACCURACIES:
+        assumed = honest_score(spec.rule, spec.alphabet, each)
+        if assumed is None:
+            return []
+        squared = spec.mechanism == "qualify-and-vest-sharp"  # the product of two halves
+        found.append(_paid(spec, each, assumed * abs(assumed) if squared else assumed))
+    return found
+
+
+def _paid(spec: JobSpec, accuracy: float | None, score: float) -> Expected:
+    pay = round(spec.price * score)
+    return Expected(accuracy, round(score, 4), pay, pay * spec.rounds)
+
+
+def _known(spec: JobSpec) -> list[Attack]:
+    mechanism = MECHANISMS[spec.mechanism]
+    return _VESTS if mechanism.vests else _PER_ROUND if mechanism.local_only else _PAPER
+
+
+def _measured(spec: JobSpec, rows: Iterable[dict[str, object]]) -> list[Attack]:
+    """The lab's rows of this mechanism and rule over a whole job: the range over its problems and splits."""
+    ratios: dict[str, list[float]] = {}
+    for row in rows:
+        if (row.get("mechanism"), row.get("rule"), row.get("round")) == (spec.mechanism, spec.rule, "job"):
+            ratios.setdefault(str(row.get("attack")), []).append(float(str(row.get("pay_ratio"))))
+    if not ratios:
+        raise BadInput(
+            f"the lab's rows have nothing on {spec.mechanism} with {spec.rule}",
+            "Run candor incentives --json with that mechanism and rule",
+        )
+    shown: Callable[[float], str] = "{:.2f}".format
+    return [
+        Attack(
+            attack,
+            shown(min(found)) if min(found) == max(found) else f"{shown(min(found))} to {shown(max(found))}",
+        )
+        for attack, found in sorted(ratios.items())
+    ]
