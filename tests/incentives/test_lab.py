@@ -119,3 +119,8 @@ def test_the_command_prints_rows_as_json(tmp_path: Path, cached: Path) -> None:
     rows = json.loads(result.stdout)
     assert [(row["attack"], row["round"]) for row in rows] == [("constant", 1), ("constant", JOB)]
     assert rows[0]["pay_ratio"] == 0
+
+
+def test_the_documentation_names_every_attack() -> None:
+    text = (Path(__file__).parents[2] / "docs/incentives.md").read_text()
+    assert [name for name in lab.ALL_ATTACKS if name not in text] == []
