@@ -483,6 +483,20 @@ async def test_near_duplicates_share_one_pay_in_every_round() -> None:
 
 
 @story
+async def test_an_organisations_members_share_one_pay_where_the_job_says_so() -> None:
+    job = await Job.ready(honest(6), rounds=2, pay_by_organisation=True)
+    await job.play([1, 2])
+    first, gains = await job.world.outcomes(round=1), await job.gains()
+    assert {each.sharing for each in first.values()} == {2}
+    apart = await Job.ready(honest(6), rounds=2)
+    await apart.play([1, 2])
+    most = max((await apart.gains()).values())
+    for msp_id in ORGANISATIONS:
+        assert 0 < sum(units for member, units in gains.items() if member.startswith(msp_id)) <= most
+    await job.over()
+
+
+@story
 async def test_the_best_possible_reports_of_a_full_round_stay_within_the_pool() -> None:
     """As much agreement as there is, by as many as may take part, with the smallest pool a job may have."""
     perfect = np.arange(TASKS) % 2
@@ -515,6 +529,7 @@ async def test_per_round_reports_and_pays_in_every_round() -> None:
         ("peers", {"mechanism": "qualify-and-vest", "peers": 4}),
         ("rule", {"mechanism": "qualify-and-vest", "rule": "conditional"}),
         ("rule", {"mechanism": "per-round", "rule": "matched-blocks"}),
+        ("pay_by_organisation", {"mechanism": "paper", "pay_by_organisation": True}),
     ],
 )
 @story

@@ -1,0 +1,163 @@
+"""`candor job plan`: what a specification promises and risks, by the functions that settle."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from chaincode import cid
+from chaincode.mechanisms import MECHANISMS, Case
+from chaincode.mtpp import RULES
+from chaincode.mtpp.payment import best_gain, worst_loss
+from chaincode.records import JobSpec
+from fl_client.cli.app import app
+from fl_client.errors import BadInput
+from fl_client.plan import honest_score, plan
+
+DG = RULES["dasgupta-ghosh"]
+
+
+def spec(**changes: Any) -> JobSpec:
+    """A job in which nothing is to be thought about again."""
+    price, scored, alphabet = 10_000, 500, 10
+    terms: dict[str, Any] = {
+        "model": cid.raw_cid(b"model"),
+        "public_set": cid.raw_cid(b"public"),
+        "model_bytes": 1 << 16,
+        "public_items": 700,
+        "tasks": 600,
+        "scored_tasks": scored,
+        "alphabet": alphabet,
+        "rounds": 5,
+        "price": price,
+        "stake": worst_loss(DG, scored, alphabet, price),
+        "bond": 100,
+        "round_pool": 12 * best_gain(DG, scored, alphabet, price),
+        "min_participants": 7,
+        "max_participants": 12,
+        "max_members_per_org": 3,
+        "allow_list": [f"Org{i % 4 + 1}MSP:{i:064x}" for i in range(12)],
+        "gap": 10,
+        "commit_seconds": 300,
+        "reveal_seconds": 300,
+        "missing_seconds": 300,
+        "aggregate_seconds": 300,
+        "committee": 5,
+        "light_check": True,
+    }
+    return JobSpec(**(terms | changes))
+
+
+def test_a_sound_job_has_nothing_refused_and_nothing_unsafe() -> None:
+    found = plan(spec())
+    assert found.refused == []
+    assert [each.field for each in found.unsafe] == []
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("scored_tasks", {"scored_tasks": 250}),
+        ("alphabet", {"alphabet": 2}),
+        ("min_participants", {"min_participants": 5, "max_members_per_org": 2}),
+        ("max_members_per_org", {"max_members_per_org": 4}),
+        ("allow_list", {"allow_list": None}),
+        ("committee", {"committee": 1}),
+        ("light_check", {"light_check": False}),
+        ("bond", {"bond": 0}),
+        ("mechanism", {"mechanism": "paper"}),
+        ("mechanism", {"mechanism": "per-round"}),
+        ("rule", {"rule": "correlated-agreement"}),
+        ("rule", {"mechanism": "paper", "rule": "output-agreement", "rounds": 2}),
+        ("peers", {"mechanism": "paper", "rounds": 2, "peers": 1}),
+        ("combine", {"combine": "mean"}),
+    ],
+)
+def test_an_unsafe_term_is_named_with_its_reason(field: str, changes: dict[str, Any]) -> None:
+    found = plan(spec(**changes)).unsafe
+    assert {each.field for each in found} == {field}
+    assert all(each.why for each in found)
+
+
+def test_what_would_be_refused_shows_without_a_network() -> None:
+    assert [each.field for each in plan(spec(stake=1, round_pool=1)).refused] == ["round_pool", "stake"]
+    assert [each.field for each in plan(spec(committee=2)).refused] == ["committee"]
+
+
+@pytest.mark.parametrize(("alphabet", "expected"), [(2, 8 / 25), (4, 169 / 300), (10, 32 / 45)])
+def test_the_expected_score_of_the_honest_is_the_known_one(alphabet: int, expected: float) -> None:
+    assert honest_score("dasgupta-ghosh", alphabet, 0.9) == pytest.approx(expected)
+
+
+def test_the_expected_pay_is_what_a_settlement_of_such_clients_pays() -> None:
+    rng, job, accuracy = np.random.default_rng(1), spec(scored_tasks=500), 0.8
+    paid = []
+    for _ in range(10):
+        truth = rng.integers(0, 10, 500)
+        wrong = (truth + rng.integers(1, 10, (6, 500))) % 10
+        answers = np.where(rng.random((6, 500)) < accuracy, truth, wrong)
+        reports = {f"m{i}": row for i, row in enumerate(answers)}
+        case = Case(reports, {}, 10, DG, "median", job.price, dict.fromkeys(reports, 0))
+        paid += [each.payment for each in MECHANISMS[job.mechanism].settle(case).values()]
+    (found,) = plan(job, accuracy=accuracy).honest
+    assert np.mean(paid) == pytest.approx(found.round, rel=0.03)
+    assert found.job == 5 * found.round
+
+
+def test_money_at_risk() -> None:
+    vested, each_round = plan(spec()), plan(spec(mechanism="per-round"))
+    least = worst_loss(DG, 500, 10, 10_000)
+    assert vested.worst_by_score == least, "a negative qualification is charged once"
+    assert each_round.worst_by_score == 5 * least
+    assert vested.locked == vested.worst_by_absence == least + 100
+    assert vested.escrow == spec().pool >= vested.most_paid >= vested.expected_paid > 0
+
+
+def test_a_score_can_be_assumed_and_must_be_where_accuracy_does_not_decide() -> None:
+    (found,) = plan(spec(), score=0.5).honest
+    assert (found.accuracy, found.round, found.job) == (None, 5_000, 25_000)
+    determinant = spec(rule="determinant", alphabet=4)
+    assert plan(determinant).honest == []
+    assert plan(determinant, score=0.5).honest
+    for wrong in ({"score": 2.0}, {"accuracy": -0.1}):
+        with pytest.raises(BadInput):
+            plan(spec(), **wrong)
+    with pytest.raises(BadInput, match="mechanism"):
+        plan(spec(mechanism="none"))
+
+
+def test_attacks_come_from_the_documents_or_from_a_run_of_the_lab() -> None:
+    kinds = [plan(spec(mechanism=name)).attacks for name in ("qualify-and-vest", "per-round", "paper")]
+    assert all(one != two for one, two in itertools.combinations(kinds, 2))
+    row = {"attack": "data-10", "mechanism": "qualify-and-vest", "rule": "dasgupta-ghosh", "round": "job"}
+    rows = [row | {"pay_ratio": ratio} for ratio in (0.4, 0.55)]
+    rows += [row | {"round": 1, "pay_ratio": 9}, row | {"mechanism": "paper", "pay_ratio": 9}]
+    (found,) = plan(spec(), lab=rows).attacks
+    assert (found.attack, found.ratio) == ("data-10", "0.40 to 0.55")
+    with pytest.raises(BadInput, match="nothing on"):
+        plan(spec(mechanism="per-round"), lab=rows)
+
+
+def test_the_command_needs_the_file_alone(tmp_path) -> None:
+    file, lab = tmp_path / "job.json", tmp_path / "rows.json"
+    file.write_bytes(msgspec.json.encode(spec()))
+    run = CliRunner().invoke(app, ["job", "plan", str(file)], catch_exceptions=False)
+    assert run.exit_code == 0
+    for part in (
+        "5 rounds of qualify-and-vest",
+        "An honest client can expect",
+        "escrow",
+        "No term stands out",
+    ):
+        assert part in run.stdout
+    run = CliRunner().invoke(app, ["job", "plan", str(file), "--json", "--accuracy", "0.9"])
+    assert json.loads(run.stdout)["honest"][0]["score"] == pytest.approx(32 / 45, abs=1e-4)
+    lab.write_text("not JSON")
+    with pytest.raises(BadInput):
+        CliRunner().invoke(app, ["job", "plan", str(file), "--lab", str(lab)], catch_exceptions=False)
