@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.locked
 
-.PHONY: demo test lint programs clean
+.PHONY: demo test lint programs bench-shim bench-settlement clean
 
 demo: $(STAMP)
 	$(VENV)/bin/candor demo --with-parent $(ARGS)
@@ -13,6 +13,12 @@ test: $(STAMP) lint programs
 
 programs: $(STAMP)
 	$(VENV)/bin/candor network programs
+
+bench-shim: $(STAMP) programs
+	$(VENV)/bin/python -m benchmarks.shim $(ARGS)
+
+bench-settlement: $(STAMP) programs
+	$(VENV)/bin/python -m benchmarks.settlement --network $(ARGS)
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
