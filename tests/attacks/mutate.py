@@ -1,9 +1,11 @@
-"""Which guards would nobody miss? Removes them one at a time in a copy and runs the tests of contracts and attacks.
+"""Which guards would nobody miss? Takes them out one at a time, in a copy, and runs the tests that reach them.
 
-A guard is a `raise` of a contract. Its mutant has `pass` in that place; a mutant on which all tests pass is a
-survivor: a guard that no test tries. Not part of the test run:
+A guard is a `raise` of a contract. One run of the tests of contracts and attacks on a copy whose guards say when
+they refuse tells which tests reach which guard; one that no test reaches has survived already. Every other guard is
+replaced by `pass` in a copy of its own, and the tests that reached it run there: if all of them pass, no test misses
+it. (Tests that do not reach a guard cannot tell whether it is there.) Not part of the test run:
 
-    python -m tests.attacks.mutate [--jobs 2] [--sample N] [--only FILE-PART] [--seconds 900]
+    python -m tests.attacks.mutate [--jobs 2] [--only FILE-PART] [--seconds 3600]
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import argparse
 import ast
 import os
-import random
+import re
 import shutil
 import subprocess
 import sys
@@ -19,13 +21,22 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
 CONTRACTS = Path("chaincode/contracts")
+PARTS = ("benchmarks", "chaincode", "docs", "fl_client", "tests")
 SUITE = ("tests/contracts", "tests/attacks", "--ignore=tests/attacks/test_keys.py")  # no guard is in keys.py
 QUICK = {"CANDOR_FUZZ_CALLS": "2000", "CANDOR_STATEFUL_EXAMPLES": "5"}
+BY_CHANCE = ("test_fuzz.py", "test_stateful.py")  # last, and only where nothing else reaches a guard
+RECORDER = """
+import os
+def hit(number):
+    with open(os.environ["GUARD_HITS"], "a") as file:
+        file.write(f"{number} {os.environ.get('PYTEST_CURRENT_TEST', '').partition('[')[0].partition(' ')[0]}\\n")
+"""
 
 
 class Guard(NamedTuple):
@@ -46,42 +57,36 @@ def guards(root: Path) -> Iterator[Guard]:
     for path in sorted((root / CONTRACTS).rglob("*.py")):
         source = path.read_text()
         tree = ast.parse(source)
-        passed_on = {
-            child
-            for each in ast.walk(tree)
-            if isinstance(each, ast.ExceptHandler)
-            for child in ast.walk(each)
-        }
+        handlers = [each for each in ast.walk(tree) if isinstance(each, ast.ExceptHandler)]
+        passed_on = {child for each in handlers for child in ast.walk(each)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Raise) and node not in passed_on:
-                text = ast.get_source_segment(source, node) or ""
-                yield Guard(
-                    path.relative_to(root), node.lineno, node.end_lineno or node.lineno, node.col_offset, text
-                )
+                text, last = ast.get_source_segment(source, node) or "", node.end_lineno or node.lineno
+                yield Guard(path.relative_to(root), node.lineno, last, node.col_offset, text)
 
 
-def mutate(copy: Path, guard: Guard) -> None:
-    """Take the guard out of the copy."""
-    path = copy / guard.file
-    lines = path.read_text().splitlines(keepends=True)
-    lines[guard.first - 1 : guard.last] = [" " * guard.column + "pass\n"]
-    path.write_text("".join(lines))
-
-
-def survives(guard: Guard) -> bool:
-    """Whether all tests pass without it; a test run that ends in any other way has noticed."""
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A copy of what the tests need."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as made:
-        copy = Path(made)
-        for part in ("chaincode", "fl_client", "tests"):
-            ignored = shutil.ignore_patterns("__pycache__", "network", "conformance")
-            shutil.copytree(ROOT / part, copy / part, ignore=ignored)
-        shutil.copy(ROOT / "pyproject.toml", copy)
-        mutate(copy, guard)
-        return run(copy, SUITE if "aggregation" in str(guard.file) else SUITE[::-1]) == 0
+        for part in PARTS:
+            if (ROOT / part).is_dir():
+                ignored = shutil.ignore_patterns("__pycache__", "network", "conformance")
+                shutil.copytree(ROOT / part, Path(made) / part, ignore=ignored)
+        shutil.copy(ROOT / "pyproject.toml", made)
+        yield Path(made)
 
 
-def run(copy: Path, suite: Sequence[str]) -> int:
-    """The suite's exit code."""
+def replace(copy: Path, guard: Guard, lines: Sequence[str]) -> None:
+    """Put these lines where the guard was."""
+    path = copy / guard.file
+    source = path.read_text().splitlines(keepends=True)
+    source[guard.first - 1 : guard.last] = [f"{' ' * guard.column}{line}\n" for line in lines]
+    path.write_text("".join(source))
+
+
+def run(copy: Path, tests: Sequence[str]) -> str:
+    """The first failure of these tests, "" if there is none."""
     command = [
         sys.executable,
         "-m",
@@ -91,39 +96,71 @@ def run(copy: Path, suite: Sequence[str]) -> int:
         "-p",
         "no:cacheprovider",
         "--timeout",
-        "120",
-        *SUITE,
+        "240",
+        *tests,
     ]
-    finished = subprocess.run(
-        command,
-        cwd=copy,
-        env=os.environ | QUICK | {"PYTHONPATH": str(copy)},
-        capture_output=True,
-        check=False,
-    )
-    return finished.returncode
+    environment = os.environ | QUICK | {"PYTHONPATH": str(copy), "GUARD_HITS": str(copy / "hits")}
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    failed = re.search(r"^(?:FAILED|ERROR) (?:\S+/)?(\S+)", done.stdout, re.MULTILINE)
+    return "" if done.returncode == 0 else failed[1] if failed else done.stdout[-300:]
+
+
+def reached(chosen: Sequence[Guard]) -> dict[Guard, list[str]]:
+    """Which tests reach which guard, from one run of everything."""
+    with copied() as copy:
+        (copy / "guard_hits.py").write_text(RECORDER)
+        for number, guard in sorted(enumerate(chosen), key=lambda each: (each[1].file, -each[1].first)):
+            shift = [f"import guard_hits; guard_hits.hit({number})", *_dedented(guard)]
+            replace(copy, guard, shift)
+        if fault := run(copy, SUITE):
+            raise SystemExit(f"with all guards in place {fault} fails: nothing can be said of mutants")
+        hits = {line for line in (copy / "hits").read_text().splitlines() if not line.endswith(" ")}
+    tests: dict[Guard, list[str]] = {guard: [] for guard in chosen}
+    for number, test in sorted(line.split(" ", 1) for line in hits):
+        tests[chosen[int(number)]].append(test)
+    return {
+        guard: sorted(found, key=lambda test: any(c in test for c in BY_CHANCE))
+        for guard, found in tests.items()
+    }
+
+
+def _dedented(guard: Guard) -> list[str]:
+    lines = guard.text.splitlines()
+    return [lines[0], *(line[guard.column :] for line in lines[1:])]
+
+
+def killer(guard: Guard, tests: Sequence[str]) -> str:
+    """The test that fails without the guard; "" if all that reach it pass."""
+    certain = [test for test in tests if not any(each in test for each in BY_CHANCE)]
+    if not tests:
+        return ""
+    with copied() as copy:
+        replace(copy, guard, ["pass"])
+        return run(copy, certain or tests)
 
 
 def main() -> None:
-    """Print survivors as they are found, then the figure."""
-    options = argparse.ArgumentParser(description=__doc__)
+    """Print every guard with the test that misses it, then the figure."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--jobs", type=int, default=2)
-    options.add_argument("--sample", type=int, default=0)
     options.add_argument("--only", default="")
     options.add_argument("--seconds", type=float, default=3600)
     given = options.parse_args()
     chosen = [guard for guard in guards(ROOT) if given.only in str(guard.file)]
-    random.Random(4).shuffle(chosen)  # noqa: S311 - the same order every time
-    chosen = chosen[: given.sample or None]
+    tests = reached(chosen)
     end, tried, survivors = time.monotonic() + given.seconds, 0, 0
+
+    def judge(guard: Guard) -> str | None:
+        return None if time.monotonic() > end else killer(guard, tests[guard])
+
     with ThreadPoolExecutor(given.jobs) as pool:
-        for guard, alive in zip(
-            chosen, pool.map(lambda g: None if time.monotonic() > end else survives(g), chosen), strict=True
-        ):
-            tried += alive is not None
-            survivors += alive is True
-            if alive is not None:
-                print(f"{'SURVIVED' if alive else 'killed  '} {guard}", flush=True)
+        for guard, fault in zip(chosen, pool.map(judge, chosen), strict=True):
+            if fault is not None:
+                tried, survivors = tried + 1, survivors + (not fault)
+                verdict = f"killed by {fault}" if fault else f"SURVIVED {len(tests[guard])} tests"
+                print(f"{guard}\n    {verdict}", flush=True)
     print(f"{survivors} of {tried} guards tried survived ({len(chosen)} chosen)")
 
 
