@@ -46,7 +46,7 @@ from tests.world import ORGANISATIONS, World
 
 EXAMPLES = int(os.environ.get("CANDOR_STATEFUL_EXAMPLES", "60"))
 STEPS = int(os.environ.get("CANDOR_STATEFUL_STEPS", "40"))
-JOBS = ("solo", "board")  # a committee of one; a committee of three, optimistic
+JOBS = ("solo", "board")  # paper, a committee of one; qualify-and-vest, a committee of three, optimistic
 MEMBERS = 5
 NEXT = cid.raw_cid(b"next")
 
@@ -93,7 +93,7 @@ class Repeatable(EmbeddedIdentities):
 class Channel(RuleBasedStateMachine):
     """Two jobs, five members, three organisations; refusals are fine, defects are not."""
 
-    @initialize(solo=st.integers(0, 12), board=st.integers(0, 16))
+    @initialize(solo=st.integers(0, 12), board=st.integers(0, 22))
     def found(self, solo: int, board: int) -> None:
         """A founded consortium with members and two jobs, each so many honest steps into its first rounds."""
         self.patches = ExitStack()
@@ -117,7 +117,11 @@ class Channel(RuleBasedStateMachine):
         self.specs = {
             "solo": world.spec(extensions=1),
             "board": world.spec(
-                committee=3, aggregation="optimistic", challenge_rounds=20, min_participants=2
+                committee=3,
+                aggregation="optimistic",
+                challenge_rounds=20,
+                min_participants=2,
+                mechanism="qualify-and-vest",
             ),
         }
         self.members = await world.members(MEMBERS, 5000)
@@ -227,8 +231,8 @@ class Channel(RuleBasedStateMachine):
         reveals = await self.world.view.reveals(*at)
         reports = {
             f"report/{member}": self.work(*at, member).data
-            for member in reveals
-            if member not in state.set_aside
+            for member, shown in reveals.items()
+            if shown.report and member not in state.set_aside
         }
         sampling = self.world.wait_for(state.sampling_round)
         await who.submit("Settlement:settle", *at, sampling, transient=reports)
@@ -315,7 +319,11 @@ class Channel(RuleBasedStateMachine):
     async def _settle_without(self, job: str, lacking: str) -> None:
         state = await self._round(job)
         reveals = await self.world.view.reveals(job, state.round)
-        reports = {f"report/{m}": self.work(job, state.round, m).data for m in reveals if m != lacking}
+        reports = {
+            f"report/{member}": self.work(job, state.round, member).data
+            for member, shown in reveals.items()
+            if shown.report and member != lacking
+        }
         sampling = self.world.signer.sign(max(1, state.sampling_round))
         await self.members[0].submit("Settlement:settle", job, state.round, sampling, transient=reports)
 
