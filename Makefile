@@ -28,6 +28,8 @@ lint: $(STAMP)
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@echo "installing the locked dependencies into $(VENV) (TensorFlow is large: some minutes)"
+	@$(PYTHON) -c 'import ensurepip, venv, sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: $(PYTHON) must be Python 3.11 or later with venv (Debian: apt-get install python3-venv)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements-dev.lock
 	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .

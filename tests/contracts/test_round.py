@@ -49,7 +49,8 @@ def test_an_honest_job_pays_everyone_and_returns_what_is_left():
             await played(world, members, spec, round=number)
             await aggregated(world, members, number)
             state = await world.state(round=number)
-            assert state.phase is Phase.FINAL and state.result == NEXT
+            assert state.phase is Phase.FINAL
+            assert state.result == NEXT
             await world.holdings()
         outcomes = [await world.outcomes(round=number) for number in (1, 2)]
         paid = sum(each[members[0].member_id].payment for each in outcomes)
@@ -77,7 +78,8 @@ def test_a_round_nobody_reveals_in_ends_with_the_previous_model():
         world, members, spec = await ready(3, extensions=0)
         await played(world, members, spec, revealing=[])
         state = await world.state()
-        assert state.phase is Phase.FINAL and state.result == spec.model
+        assert state.phase is Phase.FINAL
+        assert state.result == spec.model
         assert await world.balance(TREASURY) == 3 * spec.lock
         await world.holdings()
 
@@ -157,7 +159,9 @@ def test_an_absent_aggregator_loses_its_bond_and_the_next_is_drawn():
             await world.admin.submit("Aggregation:finalise", "job", 1, world.beacon())
             seen.add((await world.state()).aggregator)
         state = await world.state()
-        assert state.phase is Phase.FINAL and state.result == spec.model and len(seen) == 2
+        assert state.phase is Phase.FINAL
+        assert state.result == spec.model
+        assert len(seen) == 2
         treasury = await world.balance(TREASURY)
         assert treasury == 2 * spec.bond
         await world.holdings()

@@ -181,7 +181,13 @@ class Parties:
 
 
 def forged(
-    directory: Path, parties: Parties, msp_id: str, *, foreign: bool = False, hours: float = 240, serial: int = 0
+    directory: Path,
+    parties: Parties,
+    msp_id: str,
+    *,
+    foreign: bool = False,
+    hours: float = 240,
+    serial: int = 0,
 ) -> Any:
     """Files of a client certificate that the organisation's CA (or, if foreign, some other key) has signed."""
     org = next(o for o in parties.network.topology.organisations if o.msp_id == msp_id)
@@ -201,7 +207,9 @@ def forged(
         .issuer_name(root.subject)
         .public_key(key.public_key())
         .serial_number(serial or x509.random_serial_number())
-        .not_valid_before(root.not_valid_before_utc)  # some minutes ago; a peer refuses what is older than its CA
+        .not_valid_before(
+            root.not_valid_before_utc
+        )  # some minutes ago; a peer refuses what is older than its CA
         .not_valid_after(now + datetime.timedelta(hours=hours))
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), False)
         .sign(public, hashes.SHA256())

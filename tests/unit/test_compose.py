@@ -68,7 +68,9 @@ def test_the_dockerfile_takes_programs_of_the_same_versions() -> None:
     assert {name: taken[name] for name in ("kubo", "cluster")} == {
         name: IMAGES[name] for name in ("kubo", "cluster")
     }
-    assert "drand/v2 v" + OWN["drand"].partition(":")[2] in (ROOT / "network/programs/drand/go.mod").read_text()
+    assert (
+        "drand/v2 v" + OWN["drand"].partition(":")[2] in (ROOT / "network/programs/drand/go.mod").read_text()
+    )
     assert set(OWN) <= set(taken)
     assert "--require-hashes" in dockerfile
     assert "index" not in dockerfile
