@@ -306,4 +306,3 @@ def _ok(api: httpx.Client, method: str, path: str, **arguments: Any) -> httpx.Re
     if not answer.is_success:
         raise OSError(f"{path}: status {answer.status_code}: {answer.text[:200]}")
     return answer
-
