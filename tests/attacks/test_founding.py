@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from chaincode.beacon import DevSigner
+from chaincode.contracts.settings import SETTINGS, load
 from chaincode.records import AdmitOrganisation, Mint, Registration
 from tests.attacks.scenes import (
     admit_to_channel,
@@ -306,3 +307,16 @@ async def test_a_renewed_certificate_over_the_same_key_is_the_same_member():
     elsewhere = world.identities.issue(ORGANISATIONS[1], "client", key=first.private_key)
     await refused(403, world.ledger(elsewhere).submit("Registry:leave"))
     await world.ledger(renewed).submit("Registry:leave")
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"msp_id":"Org1MSP"}', "not JSON"], ids=str)
+def test_a_server_without_whole_settings_does_not_start(content, tmp_path, monkeypatch):
+    monkeypatch.delenv(SETTINGS, raising=False)
+    if content is not None:
+        (tmp_path / "settings.json").write_text(content)
+        monkeypatch.setenv(SETTINGS, str(tmp_path / "settings.json"))
+    with pytest.raises(SystemExit, match="settings"):
+        load()
+    monkeypatch.setenv(SETTINGS, str(tmp_path / "missing.json"))
+    with pytest.raises(SystemExit, match="settings"):
+        load()

@@ -340,3 +340,20 @@ async def test_one_permission_registers_one_member():
     await world.admin.submit("Registry:allow", "0" * 64)
     await world.admin.submit("Registry:disallow", "0" * 64)
     await refused(409, world.admin.submit("Registry:disallow", "0" * 64))
+
+
+@story
+async def test_a_removed_organisation_has_no_vote_on_missing_reports_and_its_old_one_no_longer_counts():
+    at = await scene(4)
+    await at.to(Phase.SEALED)
+    world, gone = at.world, at.members[0].member_id
+    removed = world.admins[ORGANISATIONS[2]]
+    await removed.submit("Settlement:missing", "job", 1, gone)
+    await remove_org(at)
+    other = at.members[1].member_id
+    await refused((403, 422), removed.submit("Settlement:missing", "job", 1, other))
+    await world.admin.submit("Settlement:missing", "job", 1, gone)
+    world.clock.time += at.spec.missing_seconds + 3
+    await refused(409, world.admin.submit("Settlement:close-missing", "job", 1, world.beacon()))  # one of two
+    await at.settle()
+    assert (await world.outcomes())[gone].slashed == 0

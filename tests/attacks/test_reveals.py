@@ -170,7 +170,9 @@ async def test_a_report_under_a_cid_of_another_form_cannot_be_revealed(form):
         work.report = ""
     else:
         at, who, work = await committed_to(data, names[form])
-    await refused((400, 422), submit(at, who, work))
+    refusal = await refused((400, 422), submit(at, who, work))
+    if form == "dag-pb":
+        assert "one raw block" in refusal.message
 
 
 @pytest.mark.parametrize("update", ["", "bafk", UPDATE.upper(), UPDATE + "=", "../../etc/passwd"])

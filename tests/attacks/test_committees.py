@@ -1,0 +1,49 @@
+"""What a committee's members try; the rules of committees have their stories in tests/contracts/test_aggregation.py."""
+
+from __future__ import annotations
+
+from chaincode import commitment
+from chaincode.encoding import domain
+from chaincode.records import Phase, Stage
+from tests.attacks.scenes import Scene, refused, scene, story
+from tests.world import MODEL
+
+
+async def in_reveal(silent: int = 0) -> tuple[Scene, list, dict[str, bytes]]:
+    """A committee of three whose members have committed, but for so many; who sits in it, and their salts."""
+    at = await scene(4, committee=3)
+    await at.to(Phase.AGGREGATE)
+    world, state = at.world, await at.world.state()
+    seated = [who for who in at.members if who.member_id in state.committee]
+    for who in seated:
+        await who.submit("Aggregation:vote", "job", 1, 1, {})
+    await world.admin.submit("Aggregation:finalise", "job", 1, world.beacon())
+    base = domain(world.network.channel, world.network.chaincode, "job", 1)
+    salts = {who.member_id: bytes([place]) * 32 for place, who in enumerate(seated)}
+    for who in seated[silent:]:
+        digest = commitment.answer_digest(base, 1, who.member_id, MODEL, salts[who.member_id])
+        await who.submit("Aggregation:commit", "job", 1, 1, digest.hex())
+    world.clock.time = (await world.state()).deadline + 1
+    await world.admin.submit("Aggregation:finalise", "job", 1, world.beacon())
+    assert (await world.state()).stage is Stage.REVEAL
+    return at, seated, salts
+
+
+@story
+async def test_who_has_not_committed_to_an_answer_cannot_reveal_one():
+    at, seated, salts = await in_reveal(silent=1)
+    silent, honest = seated[0], seated[1]
+    call = ("Aggregation:reveal", "job", 1, 1, MODEL)
+    await refused(403, silent.submit(*call, "00" * 32))
+    await refused(403, silent.submit(*call, salts[honest.member_id].hex()))
+    await honest.submit(*call, salts[honest.member_id].hex())
+    await refused(403, silent.submit(*call, salts[honest.member_id].hex()))
+    await refused(409, honest.submit(*call, salts[honest.member_id].hex()))
+
+
+@story
+async def test_an_attempt_that_was_never_made_has_no_progress():
+    at, _, _ = await in_reveal()
+    await at.world.admin.evaluate("Aggregation:progress", "job", 1, 1)
+    for attempt in (2, 100):
+        await refused(404, at.world.admin.evaluate("Aggregation:progress", "job", 1, attempt))
