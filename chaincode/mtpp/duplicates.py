@@ -1,8 +1,13 @@
 """Near-duplicates: who agrees with whom beyond what the task's likely answer explains.
 
 Source: facts on the mechanism, "Near-duplicates share one pay". All in integers; shares are of ONE = 2^20.
+
+Two measures, which differ in what an agreement is held against: `likeness` against both clients' own spread, `overlap`
+against the smaller one. A copier that adds noise widens its own spread: likeness falls with the noise twice, overlap
+once. `qualify-and-vest` uses overlap (docs/incentives.md has the figures of both).
 """
 
+from collections.abc import Callable
 from itertools import combinations
 from math import isqrt
 
@@ -14,6 +19,7 @@ from chaincode.mtpp.rule import CLIENTS_MAX, TASKS_MAX, Integers, Reports, Score
 ONE = 1 << 20
 ALIKE = 419430  # .4: every likeness inside a group is greater
 APART = 262144  # .25: and exceeds every likeness to an outsider by more
+ALIKE_OVERLAP, APART_OVERLAP = ONE // 2, ONE // 5  # the same for overlap: .5 and .2
 
 
 def likeness(reports: Integers, alphabet: int) -> Scores:
@@ -32,17 +38,12 @@ def likeness(reports: Integers, alphabet: int) -> Scores:
     Raises:
         ValueError: more clients or tasks, or a symbol outside the alphabet.
     """
-    clients, tasks = reports.shape
-    if clients > CLIENTS_MAX or tasks > TASKS_MAX:
-        raise ValueError(f"reports: {clients} × {tasks} is more than {CLIENTS_MAX} × {TASKS_MAX}")
-    if reports.size and (reports.min() < 0 or reports.max() >= alphabet):
-        raise ValueError(f"reports: a symbol is outside [0, {alphabet})")
-    symbols = np.ascontiguousarray(reports, np.uint8)
-    everyone = task_counts(symbols, alphabet)
-    kappa = np.zeros((clients, clients), np.int64)
-    for i, j in combinations(range(clients), 2):
-        kappa[i, j] = kappa[j, i] = _pair_likeness(everyone, symbols[i], symbols[j])
-    return kappa
+    return _all_pairs(reports, alphabet, lambda x, y: isqrt(x * y))
+
+
+def overlap(reports: Integers, alphabet: int) -> Scores:
+    """As `likeness`, with min(D_ii, D_jj) for isqrt(D_ii·D_jj): noise added to a copy does not hide it."""
+    return _all_pairs(reports, alphabet, min)
 
 
 def cost(clients: int, tasks: int, alphabet: int) -> int:
@@ -50,18 +51,18 @@ def cost(clients: int, tasks: int, alphabet: int) -> int:
     return clients * clients * (tasks * (160 + 6 * alphabet) + 4 * alphabet * alphabet)
 
 
-def groups(kappa: Scores) -> list[tuple[int, ...]]:
+def groups(kappa: Scores, alike: int = ALIKE, apart: int = APART) -> list[tuple[int, ...]]:
     """The sets of near-duplicates, larger first: at least 2 and at most ⌊(n − 1)/2⌋ clients each, disjoint.
 
-    A set is flagged when its least κ inside exceeds .4, and exceeds the greatest κ to an outsider by more than
-    .25. Such a set is what hangs together above that greatest κ, so joining clients by falling κ passes through
+    A set is flagged when its least κ inside exceeds `alike`, and exceeds the greatest κ to an outsider by more than
+    `apart`. Such a set is what hangs together above that greatest κ, so joining clients by falling κ passes through
     every one of them.
     """
     clients = len(kappa)
     flagged = [
         group
-        for group in _joined(kappa)
-        if len(group) <= (clients - 1) // 2 and _stands_out(kappa, np.array(group))
+        for group in _joined(kappa, alike)
+        if len(group) <= (clients - 1) // 2 and _stands_out(kappa, np.array(group), alike, apart)
     ]
     taken: set[int] = set()
     chosen = []
@@ -72,7 +73,21 @@ def groups(kappa: Scores) -> list[tuple[int, ...]]:
     return chosen
 
 
-def _pair_likeness(everyone: Counts, x: Reports, y: Reports) -> int:
+def _all_pairs(reports: Integers, alphabet: int, scale: Callable[[int, int], int]) -> Scores:
+    clients, tasks = reports.shape
+    if clients > CLIENTS_MAX or tasks > TASKS_MAX:
+        raise ValueError(f"reports: {clients} × {tasks} is more than {CLIENTS_MAX} × {TASKS_MAX}")
+    if reports.size and (reports.min() < 0 or reports.max() >= alphabet):
+        raise ValueError(f"reports: a symbol is outside [0, {alphabet})")
+    symbols = np.ascontiguousarray(reports, np.uint8)
+    everyone = task_counts(symbols, alphabet)
+    kappa = np.zeros((clients, clients), np.int64)
+    for i, j in combinations(range(clients), 2):
+        kappa[i, j] = kappa[j, i] = _pair_likeness(everyone, symbols[i], symbols[j], scale)
+    return kappa
+
+
+def _pair_likeness(everyone: Counts, x: Reports, y: Reports, scale: Callable[[int, int], int]) -> int:
     outside = everyone.copy()
     row = np.arange(len(x))
     outside[row, x] -= 1
@@ -86,7 +101,7 @@ def _pair_likeness(everyone: Counts, x: Reports, y: Reports) -> int:
     own_x, own_y = _excess(sizes, sizes, of_x, of_x), _excess(sizes, sizes, of_y, of_y)
     if min(both, own_x, own_y) <= 0:
         return 0
-    return min(ONE, ONE * both // isqrt(own_x * own_y))
+    return min(ONE, ONE * both // scale(own_x, own_y))
 
 
 def _stratified(z: Counts, x: Reports, alphabet: int) -> Counts:
@@ -102,14 +117,14 @@ def _excess(sizes: Counts, agreed: Counts, of_x: Counts, of_y: Counts) -> int:
     return int((ONE * beyond[counted] // sizes[counted]).sum())
 
 
-def _joined(kappa: Scores) -> list[tuple[int, ...]]:
+def _joined(kappa: Scores, alike: int) -> list[tuple[int, ...]]:
     """Every set that arises when clients are joined pair by pair, the most alike first."""
     clients = len(kappa)
     group: dict[int, tuple[int, ...]] = {i: (i,) for i in range(clients)}
     found = []
     pairs = sorted(combinations(range(clients), 2), key=lambda pair: -kappa[pair])
     for i, j in pairs:
-        if kappa[i, j] <= ALIKE:
+        if kappa[i, j] <= alike:
             break
         if group[i] != group[j]:
             together = tuple(sorted(group[i] + group[j]))
@@ -118,7 +133,7 @@ def _joined(kappa: Scores) -> list[tuple[int, ...]]:
     return found
 
 
-def _stands_out(kappa: Scores, members: Counts) -> bool:
+def _stands_out(kappa: Scores, members: Counts, alike: int, apart: int) -> bool:
     inside = kappa[np.ix_(members, members)][~np.eye(len(members), dtype=bool)].min()
     outside = np.delete(kappa[members], members, axis=1).max(initial=0)
-    return bool(inside > ALIKE and inside - outside > APART)
+    return bool(inside > alike and inside - outside > apart)

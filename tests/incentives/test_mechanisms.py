@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from chaincode.mechanisms import MECHANISMS, Case, Mechanism
 from chaincode.mechanisms.per_round import agreed, outliers
 from chaincode.mtpp import RULES, View
+from chaincode.mtpp.duplicates import groups, likeness, overlap
 from chaincode.mtpp.payment import best_gain, payment, worst_loss
 
 DG = RULES["dasgupta-ghosh"]
@@ -125,6 +126,17 @@ def test_if_all_are_of_one_pool_nobody_has_a_peer() -> None:
     reports = world(3)
     outcomes = QV.settle(replace(case(reports, dither=5), pools=[tuple(reports)]))
     assert {outcome.payment for outcome in outcomes.values()} == {0}
+
+
+def test_a_third_of_noise_hides_a_copy_from_the_likeness_and_not_from_the_overlap() -> None:
+    reports = world(3, right=0.9)
+    noise = np.random.default_rng(1)
+    copy = np.where(noise.random(TASKS) < 0.3, noise.integers(0, ALPHABET, TASKS), reports["org2:2"])
+    rows = np.stack([*reports.values()][:6] + [copy])
+    assert groups(likeness(rows, ALPHABET)) == []
+    found = QV.settle(case(reports | {"org6:6": copy}))
+    assert {member for member, outcome in found.items() if outcome.sharing} == {"org2:2", "org6:6"}
+    assert (likeness(rows, ALPHABET) <= overlap(rows, ALPHABET)).all()
 
 
 def test_a_negative_qualification_is_charged_for_all_tranches_at_once() -> None:
