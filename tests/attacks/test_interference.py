@@ -305,7 +305,8 @@ async def test_the_treasury_is_spent_by_vote_and_once():
     world = at.world
     credits = await world.view.credits(TREASURY, at.spec.lock)
     for who in (world.admin, at.members[0]):
-        await refused(403, who.submit("Token:transfer", TREASURY, "Org1MSP", 1, credits))
+        refusal = await refused(403, who.submit("Token:transfer", TREASURY, "Org1MSP", 1, credits))
+        assert "by vote" in refusal.message
     for name in ("one", "two"):
         await world.propose(name, SpendTreasury(to="Org2MSP", amount=at.spec.lock, credits=credits))
     held = [
