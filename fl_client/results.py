@@ -118,13 +118,10 @@ def report(result: JobResult, width: int = 100) -> RenderableType:
 
 
 def pay_lines(result: JobResult) -> list[str]:
-    """What each kind of client earned as a share of the mean of the honest who shared with nobody."""
+    """What each kind of client earned as a share of the mean of the honest."""
     pay: dict[str, list[int]] = {}
     for client in result.clients:
-        kind = client.behaviour
-        if kind == "honest" and result.shared(client.member):
-            kind = "honest, but copied"
-        pay.setdefault(kind, []).append(result.earned(client.member))
+        pay.setdefault(client.behaviour, []).append(result.earned(client.member))
     honest = pay.pop("honest", [])
     mean = sum(honest) / len(honest) if honest else 0
     if mean <= 0 or not pay:

@@ -2,7 +2,8 @@
 
 All are honest but the last ones: one trains on a tenth of its data, one answers at random and, from six clients on,
 one copies: a colleague of its own organisation where reports are made before anything public could be copied, the
-global model (if asked for) under `paper`.
+global model (if asked for) where reports are made in every round. The colleague works honestly; the table calls it
+"copied".
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ def part(place: int, clients: int, *, colleague: bool, copier: bool) -> Part:
         return Part("random", "random", place)
     if place == copies and copier:
         return Part("copier", f"{__name__}:GlobalCopier", place)
-    if place == copies and colleague and clients >= 2 * ORGANISATIONS:
-        return Part("colleague", f"{__name__}:Colleague", place - ORGANISATIONS)
+    if colleague and not copier and clients >= 2 * ORGANISATIONS:
+        if place == copies:
+            return Part("colleague", f"{__name__}:Colleague", place - ORGANISATIONS)
+        if place == copies - ORGANISATIONS:
+            return Part("copied", "honest", place)
     return Part("honest", "honest", place)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from chaincode.mechanisms import MECHANISMS
 from chaincode.records import Mint, Phase, RoundState
 from fl_client.contracts import View
 from fl_client.demo.scenario import DECIMALS, Scenario
@@ -251,10 +252,10 @@ class Play:
 def notes(result: JobResult) -> list[str]:
     """What the figures show, said plainly."""
     found = []
-    if result.mechanism == "paper":
+    if not MECHANISMS[result.mechanism].vests:
         found.append(
-            "mechanism paper pays whoever copies the public model: from the third round on about as much as the "
-            "honest, without any data (docs/mechanism.md)"
+            f"mechanism {result.mechanism} pays whoever copies the public model: from the third round on about as "
+            "much as the honest, without any data (docs/mechanism.md)"
         )
     copiers = [client.member for client in result.clients if client.behaviour == "copier"]
     honest = [client.member for client in result.clients if client.behaviour == "honest"]

@@ -43,9 +43,9 @@ def members(result: JobResult, behaviour: str) -> list[str]:
 
 
 def honest_mean(result: JobResult) -> float:
-    """Of the honest who share with nobody."""
-    alone = [member for member in members(result, "honest") if not result.shared(member)]
-    return sum(map(result.earned, alone)) / len(alone)
+    """What the honest earned who were not copied."""
+    honest = members(result, "honest")
+    return sum(map(result.earned, honest)) / len(honest)
 
 
 def test_everybody_is_scored_once_and_paid_in_every_round(vested: tuple[JobResult, Path]) -> None:
@@ -74,10 +74,8 @@ def test_pay_follows_what_clients_did(vested: tuple[JobResult, Path]) -> None:
 
 def test_who_copies_a_colleague_halves_the_pay_of_both(vested: tuple[JobResult, Path]) -> None:
     result, _ = vested
-    (copier,) = members(result, "colleague")
     sharing = [client for client in result.clients if result.shared(client.member)]
-    assert len(sharing) == 2
-    assert copier in [client.member for client in sharing]
+    assert sorted(client.behaviour for client in sharing) == ["colleague", "copied"]
     assert len({client.organisation for client in sharing}) == 1, "both of one organisation"
     assert {o.sharing for o in result.rounds[0].outcomes.values()} == {0, 2}
     assert sum(result.earned(client.member) for client in sharing) <= 1.05 * honest_mean(result)
