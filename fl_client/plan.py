@@ -1,6 +1,6 @@
 """What a job promises and risks, from its specification alone: expected pay, worst loss, attacks, unsafe terms. Pure.
 
-Figures about attacks are the measured ones of docs/mechanism.md, unless a run of the lab is given. An honest score
+Figures about attacks are the measured ones of docs/incentives.md, unless a run of the lab is given. An honest score
 is the author's to assume: by default from the accuracy of clients that err independently, over even classes.
 """
 
@@ -18,6 +18,7 @@ from chaincode.records import JobSpec
 from fl_client.errors import BadInput
 
 ACCURACIES = (0.6, 0.7, 0.8, 0.9, 0.95)
+SHARP = "qualify-and-vest-sharp"
 ENOUGH_TASKS, ENOUGH_CLIENTS = 500, 6  # what the measurements were made with at least
 
 
@@ -64,33 +65,52 @@ class Plan(msgspec.Struct, frozen=True):
     unsafe: list[Unsafe]
 
 
-# what was measured with trained models: docs/mechanism.md
+# whole jobs with trained models, digits and C = 10, from even to strongly skewed labels: docs/incentives.md
+_IDLE = Attack("random, constant, permuted or flipped labels", "0 or less")
+_NO_DATA = Attack("copying, distilling or learning from anything public, without private data", "0")
+_NULL = Attack("zero or replayed updates after the qualification", "the first round alone")
+_ONCE = Attack("no training after the qualification, but updates that pass for honest", "1.00")
 _VESTS = [
-    Attack("random, constant, permuted or flipped labels", "0 or less"),
-    Attack("copying, distilling or learning from anything public, without private data", "0"),
-    Attack("10 % of the data", ".44 to .54"),
-    Attack("a third of the data", ".75 to .83"),
-    Attack("two labels swapped", "-1 (two classes) to .76"),
-    Attack("no training after the qualification, but updates that pass for honest", "1.00"),
-    Attack("copying a colleague's report, exactly or with 10 % noise: both together", ".68 to .99"),
-    Attack("the same with 30 % noise, or second choices on easy tasks: both together", "1.70 to 1.93"),
-    Attack("one owner of data as two identities: both together", "1.6 to 1.8"),
+    _IDLE,
+    _NO_DATA,
+    Attack("10 % of the data", ".51 to .71"),
+    Attack("a third of the data", ".77 to .92"),
+    Attack("two labels swapped", ".64 to .82"),
+    _NULL,
+    _ONCE,
+    Attack("copying a colleague's report, exactly or with 10 % noise: both together", ".60 to 1.00"),
 ]
+_APART = [
+    Attack(
+        "second choices on unsure tasks, or the same data with another seed: both together", ".68 to 1.84"
+    ),
+    Attack("one owner of data as two identities: both together", "1.1 to 1.9"),
+]
+_POOLED = [
+    Attack(
+        "second choices, or the same data with another seed, in one organisation: both together", ".66 to .99"
+    ),
+    Attack("one owner of data as two identities of one organisation: both together", ".85 to .96"),
+]
+_SHARP = [_IDLE, _NO_DATA, Attack("10 % of the data", ".26 to .59"), _NULL, _ONCE]
 _PER_ROUND = [
-    Attack("random, constant, permuted or flipped labels", "0 or less"),
-    Attack("copying the public model's label, from round 3", "1.20"),
-    Attack("its second label where it is unsure, from round 3", "1.17"),
-    Attack("extrapolating the public model, from round 3", "1.22"),
-    Attack("10 % of the data", ".43"),
-    Attack("two labels swapped", ".79"),
+    _IDLE,
+    Attack("copying the global model's labels", ".44 to .60"),
+    Attack("training on revealed labels alone", ".83 to 2.37"),
+    Attack("replaying a peer's reports", ".75 to 1.02"),
+    Attack("training once, then on revealed labels", "1.03 to 2.58"),
+    Attack("10 % of the data", ".56 to .61"),
+    Attack("zero updates", "1.00"),
+    Attack("copying a colleague's report: both together", "2.00 to 2.26"),
 ]
 _PAPER = [
-    Attack("random, constant, permuted or flipped labels", "0 or less"),
-    Attack("copying the public model's label, from round 3", "1.03"),
-    Attack("its second label where it is unsure, from round 3", ".93"),
-    Attack("replaying a peer's last report, from round 3", ".98"),
-    Attack("10 % of the data, from round 3", ".95"),
-    Attack("two labels swapped", ".75 to .78"),
+    _IDLE,
+    Attack("copying the global model's labels", ".92 to 1.68"),
+    Attack("extrapolating the global model", ".94 to 1.90"),
+    Attack("replaying a peer's reports", ".80 to 2.52"),
+    Attack("10 % of the data", ".89 to 1.26"),
+    Attack("zero updates", "1.00 to 1.26"),
+    Attack("copying a colleague's report: both together", "2.08 to 5.86"),
 ]
 
 
@@ -129,7 +149,7 @@ def plan(
         most_paid=min(spec.pool, most * spec.rounds),
         expected_paid=min(spec.pool, expected),
         attacks=_measured(spec, lab) if lab is not None else _known(spec),
-        measured="the lab's rows" if lab is not None else "docs/mechanism.md",
+        measured="the lab's rows" if lab is not None else "docs/incentives.md",
         unsafe=[Unsafe(*each) for each in (*job_terms.warnings(spec), *unsafe(spec))],
     )
 
@@ -161,8 +181,8 @@ def _size(spec: JobSpec) -> Iterator[tuple[str, str]]:
     if spec.alphabet == 2:
         yield (
             "alphabet",
-            "of 2: under skewed labels a random reporter was beaten in .86 of the cases only, and single-class "
-            "clients are not covered at all",
+            "of 2: under skewed labels honest pay is next to nothing, and a random reporter was beaten in .67 to .87 "
+            "of the cases only",
         )
 
 
@@ -179,7 +199,7 @@ def _people(spec: JobSpec) -> Iterator[tuple[str, str]]:
             "that agrees on its reports",
         )
     if spec.allow_list is None:
-        yield "allow_list", "is missing: one owner of data as two identities earns 1.6 to 1.8 times one pay"
+        yield "allow_list", "is missing: one owner of data as two identities earns up to 1.9 times one pay"
     if spec.peers in (1, 2):
         yield (
             "peers",
@@ -193,7 +213,7 @@ def _incentives(spec: JobSpec) -> Iterator[tuple[str, str]]:
     if not mechanism.vests and spec.rounds >= 3:
         yield (
             "mechanism",
-            f"{spec.mechanism} pays whoever copies the public model, from round 3 on as much as the honest",
+            f"{spec.mechanism} pays who has no data: for the public model's labels or what was revealed before",
         )
     if spec.rule == "correlated-agreement":
         yield (
@@ -230,7 +250,7 @@ def _expected(spec: JobSpec, accuracy: float | None, score: float | None) -> lis
         assumed = honest_score(spec.rule, spec.alphabet, each)
         if assumed is None:
             return []
-        squared = spec.mechanism == "qualify-and-vest-sharp"  # the product of two halves
+        squared = spec.mechanism == SHARP  # the product of two halves
         found.append(_paid(spec, each, assumed * abs(assumed) if squared else assumed))
     return found
 
@@ -242,7 +262,10 @@ def _paid(spec: JobSpec, accuracy: float | None, score: float) -> Expected:
 
 def _known(spec: JobSpec) -> list[Attack]:
     mechanism = MECHANISMS[spec.mechanism]
-    return _VESTS if mechanism.vests else _PER_ROUND if mechanism.local_only else _PAPER
+    if not mechanism.vests:
+        return _PER_ROUND if mechanism.local_only else _PAPER
+    together = _POOLED if spec.pay_by_organisation else _APART
+    return [*(_SHARP if spec.mechanism == SHARP else _VESTS), *together]
 
 
 def _measured(spec: JobSpec, rows: Iterable[dict[str, object]]) -> list[Attack]:

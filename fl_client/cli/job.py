@@ -178,7 +178,7 @@ def plan_lines(found: Plan) -> list[str]:
         "It pays for reports, not for what updates are worth; what is left returns when the job ends.",
         "",
         f"What others earn, as a share of honest pay ({found.measured}):",
-        *(f"  {each.ratio:>14}  {each.attack}" for each in found.attacks),
+        *(f"  {each.ratio:>21}  {each.attack}" for each in found.attacks),
         "",
         "Think again about" if found.unsafe else "No term stands out as unsafe.",
         *(f"  {each.field} {each.why}" for each in found.unsafe),
