@@ -188,7 +188,7 @@ class JobSpec(Record, frozen=True, kw_only=True):
     model: str  # CID of the initial model
     public_set: str  # CID of the public items
     model_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**30)]
-    public_items: Positive
+    public_items: Annotated[int, msgspec.Meta(ge=2, le=2**22)]  # every client shuffles them
     tasks: Positive
     scored_tasks: Positive
     alphabet: Annotated[int, msgspec.Meta(ge=2, le=256)]

@@ -151,6 +151,9 @@ async def prepare(seat: Seat, state: RoundState) -> Prepared:
     """
     prepared = seat.journal.find(seat.job.id, state.round)
     if prepared is None:
+        state = await seat.view.agreed_round(
+            seat.job.id, state.round
+        )  # a lying peer's model would spoil the work
         work = await work_of(seat, state)
         weights = await train(seat, state, work)
         reports = scoring.reports_in(seat.job.spec, state)

@@ -51,10 +51,13 @@ class Vote:
     beacon: Beacon | None = None
 
     def now(self, job: Job) -> int:
-        """The time of the beacon that was brought, which must be fresh; 400 when there is none."""
+        """The time of the beacon that was brought, which must be fresh; 400 when there is none.
+
+        It may be of the job's chain or of the consortium's of today: the job's may have died.
+        """
         if self.beacon is None:
             raise Invalid("beacon: the vote that decides this must bring a fresh one")
-        return time.fresh(job.beacon, job.freshness, self.clock, self.beacon)
+        return time.fresh_of_either(job.beacon, self.terms.beacon, job.freshness, self.clock, self.beacon)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from chaincode.records import (
     Proposal,
     Registration,
     Seconds,
+    SetBeacon,
 )
 from chaincode.shim import Contract, Stub, query, transaction
 from chaincode.shim.errors import Conflict, Forbidden, NotFound, Unprocessable
@@ -68,11 +69,15 @@ class Governance(Contract):
 
     @transaction
     async def propose(self, stub: Stub, proposal: Name, action: Action, beacon: Beacon) -> Proposal:
-        """Put `action` to the vote with the proposer's approval; `beacon` (fresh) starts its time."""
+        """Put `action` to the vote with the proposer's approval; `beacon` (fresh) starts its time.
+
+        `set-beacon` may bring a beacon of the chain that it proposes: the one in use may have died.
+        """
         terms, msp_id = await self._voter(stub)
         if await state.exists(stub, keys.proposal(proposal)):
             raise Conflict(f"proposal {proposal!r} exists already")
-        opened = time.fresh(terms.beacon, terms.freshness, self._clock, beacon)
+        other = action.beacon if isinstance(action, SetBeacon) else terms.beacon
+        opened = time.fresh_of_either(terms.beacon, other, terms.freshness, self._clock, beacon)
         vote = Vote(stub, terms, self._clock, beacon)
         record = Proposal(
             action=action,

@@ -27,6 +27,16 @@ def fresh(info: BeaconInfo, freshness: int, clock: EndorserClock, beacon: Beacon
     return time
 
 
+def fresh_of_either(
+    first: BeaconInfo, second: BeaconInfo, freshness: int, clock: EndorserClock, beacon: Beacon
+) -> int:
+    """As `fresh`, by whichever chain signed it: where one may have died, the other still tells the time."""
+    try:
+        return fresh(first, freshness, clock, beacon)
+    except Unprocessable:
+        return fresh(second, freshness, clock, beacon)
+
+
 def not_past(deadline: int, clock: EndorserClock, what: str) -> None:
     """Each endorser judges "it is not yet later than" by its own clock."""
     if clock.now() > deadline:

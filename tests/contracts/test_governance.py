@@ -472,6 +472,26 @@ async def test_a_round_that_goes_on_or_is_over_is_not_voided():
 
 
 @story
+async def test_when_the_beacon_has_died_another_is_voted_in_and_the_stalled_round_is_ended_by_it():
+    at = await scene(3)
+    world = at.world
+    await at.to(Phase.CLOSED)
+    await stalled(at)
+    successor = DevSigner(b"successor", 3, GENESIS)
+
+    def newest():
+        return successor.sign(successor.info.round_at(int(world.clock.now())))
+
+    change = SetBeacon(beacon=successor.info)
+    await world.admins[ORG1].submit("Governance:propose", "successor", change, newest())
+    await world.approve("successor")
+    await world.admins[ORG1].submit("Governance:propose", "void", VoidRound(job="job", round=1), newest())
+    await world.admins[ORG2].submit("Governance:approve", "void", newest())
+    assert (await world.state()).phase is Phase.VOID
+    await world.holdings()
+
+
+@story
 async def test_a_stale_or_foreign_beacon_voids_nothing():
     at = await scene(3)
     world = at.world
