@@ -103,7 +103,7 @@ class Scenario:
             rounds=self.rounds,
             mechanism=self.mechanism,
             rule=self.rule,
-            peers=0 if vests else 4,
+            peers=4 if self.mechanism == "paper" else 0,
             price=self.price,
             stake=self.stake,
             bond=self.bond,

@@ -290,6 +290,25 @@ def test_a_forgery_of_its_export_is_named(evidence: Path, tmp_path: Path, case: 
     assert wanted <= set(report.classes), report.findings
 
 
+def test_under_the_default_mechanism_one_qualification_pays_in_every_round(tmp_path: Path) -> None:
+    process = demo(tmp_path, "--mechanism", "qualify-and-vest", "--json")
+    printed, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, (tmp_path / "demo.log").read_text()
+    result = json.loads(printed)
+    kinds = {client["member"]: client["behaviour"] for client in result["clients"]}
+    first, second = (each["outcomes"] for each in result["rounds"])
+    assert {kinds[member] for member, each in first.items() if each["sharing"]} == {"copied", "colleague"}
+    for member, kind in kinds.items():
+        assert second[member]["score"] is None
+        due = 0 if kind == "random" else first[member]["payment"]  # a zero update is not valid
+        assert abs(second[member]["payment"] - due) <= 1, "the dither"
+    honest = [first[member]["payment"] for member, kind in kinds.items() if kind == "honest"]
+    for kind, share in (("random", 0.05), ("tenth", 0.9), ("colleague", 0.55), ("copied", 0.55)):
+        (member,) = (each for each, found in kinds.items() if found == kind)
+        assert first[member]["payment"] < share * min(honest)
+    assert result["supply"]["minted"] == result["supply"]["held"] > 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize("moment", ["the channel stands", "the clients run"])
 def test_a_demo_ended_in_the_middle_leaves_nothing_behind(tmp_path: Path, moment: str, number: int) -> None:
