@@ -44,7 +44,14 @@ def demo(directory: Path, *options: str) -> subprocess.Popen[str]:
         *("--out", str(directory / "out"), *options),
     ]
     log = (directory / "demo.log").open("w")
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=log, text=True)
+    return subprocess.Popen(
+        argv,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        # a suite in the background of a shell has SIGINT ignored, and hands that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def belonging_to(directory: Path) -> list[str]:

@@ -40,7 +40,14 @@ def command(directory: Path, mode: str = "tied") -> subprocess.Popen[str]:
     """A program of its own that starts the small network."""
     path = {"PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"}
     argv = [sys.executable, "-c", COMMAND, str(directory), mode]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={**os.environ, **path})
+    return subprocess.Popen(
+        argv,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **path},
+        # a suite in the background of a shell has SIGINT ignored, and hands that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def broken(**changes: object) -> Topology:

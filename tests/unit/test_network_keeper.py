@@ -177,7 +177,14 @@ def test_killing_the_keeper_leaves_nothing(tmp_path: Path) -> None:
 
 def tied(directory: Path, mode: str) -> subprocess.Popen[str]:
     argv = [sys.executable, "-c", TIED, str(directory), mode]
-    return subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        argv,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        # a suite in the background of a shell has SIGINT ignored, and hands that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
