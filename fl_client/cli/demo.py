@@ -21,8 +21,8 @@ def demo(
     clients: Annotated[int, typer.Option(min=4, max=30, help="Clients; the last ones are not honest.")] = 6,
     seed: Annotated[int, typer.Option(help="Decides the data's split, the model and the training.")] = 1,
     mechanism: Annotated[
-        str, typer.Option(help="How reports are made and paid: qualify-and-vest, per-round or paper.")
-    ] = "qualify-and-vest",
+        str, typer.Option(help="How reports are made and paid: paper, qualify-and-vest or per-round.")
+    ] = "paper",
     copier: Annotated[
         bool, typer.Option(help="Let one client copy the global model (with paper or per-round).")
     ] = False,

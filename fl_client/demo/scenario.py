@@ -19,7 +19,6 @@ PUBLIC_ITEMS, TASKS, SCORED = 700, 600, 500
 
 
 Aggregation = Literal["single", "majority", "optimistic"]
-MECHANISM = "qualify-and-vest"
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Scenario:
     price: int = 100_00  # 100 tokens for a perfect score
     bond: int = 10_00
     epochs: int = 20  # enough for a client's own data to show in its first report
-    mechanism: str = MECHANISM
+    mechanism: str = "paper"
     copier: bool = False  # one that copies the global model, where reports are tuned from it
     aggregation: Aggregation = "single"
     aggregators: Mapping[int, str] = field(default_factory=dict)  # place -> one that is not honest

@@ -54,11 +54,11 @@ def member(number: int, msp_id: str = ORG1) -> str:
         ("strategy", {"strategy": "none"}),
         ("model", {"model": "x"}),
         ("model", {"model": ""}),
-        ("public_view", {"public_view": MODEL}),
+        ("public_view", {"public_view": cid.raw_cid(b"view")}),
         ("public_set", {"public_set": "Qm" + "1" * 44}),
         ("scored_tasks", {"scored_tasks": 17}),
         ("scored_tasks", {"scored_tasks": 1}),
-        ("tasks", {"public_items": 2**22, "tasks": 2**21 + 1, "alphabet": 16}),
+        ("tasks", {"public_items": 15}),
         ("tasks", {"public_items": 2**22, "tasks": 2**22, "alphabet": 5}),
         (
             "max_participants",

@@ -1,4 +1,4 @@
-"""`candor demo --embedded` as a user runs it: who earns what under the default mechanism, and under the paper's."""
+"""`candor demo --embedded` as a user runs it: who earns what under qualify-and-vest, and under the paper's mechanism."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from fl_client.results import JobResult
 
 pytestmark = [pytest.mark.training, pytest.mark.timeout(300)]
+VESTS = ("--mechanism", "qualify-and-vest")
 
 
 def demo(out: Path, *options: str) -> JobResult:
@@ -29,7 +30,7 @@ def demo(out: Path, *options: str) -> JobResult:
 @pytest.fixture(scope="module")
 def vested(tmp_path_factory: pytest.TempPathFactory) -> tuple[JobResult, Path]:
     out = tmp_path_factory.mktemp("vested")
-    return demo(out, "--rounds", "3"), out
+    return demo(out, "--rounds", "3", *VESTS), out
 
 
 @pytest.fixture(scope="module")
@@ -121,15 +122,13 @@ def test_under_the_papers_mechanism_who_copies_the_global_model_profits_and_the_
 
 def test_a_seed_decides_data_model_and_training(vested: tuple[JobResult, Path], tmp_path: Path) -> None:
     """Not the draws: those come from beacons, and keys are new in every run."""
-    again = demo(tmp_path, "--rounds", "1")
+    again = demo(tmp_path, "--rounds", "1", *VESTS)
     assert again.accuracy[0] == vested[0].accuracy[0]
     assert again.accuracy[1] == pytest.approx(vested[0].accuracy[1], abs=0.01)
     assert [client.behaviour for client in again.clients] == [c.behaviour for c in vested[0].clients]
 
 
-@pytest.mark.parametrize(
-    "options", [("--mechanism", "none"), ("--copier",), ("--mechanism", "qualify-and-vest", "--copier")]
-)
+@pytest.mark.parametrize("options", [("--mechanism", "none"), (*VESTS, "--copier")])
 def test_what_cannot_be_played_is_said_at_once(options: tuple[str, ...], tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "fl_client.cli", "demo", "--embedded", "--out", str(tmp_path), *options]
     done = subprocess.run(argv, capture_output=True, check=False)
