@@ -1,4 +1,4 @@
-"""`candor demo --embedded` as a user runs it: who earns what under qualify-and-vest, and under the paper's mechanism."""
+"""`candor demo --embedded` as a user runs it: who earns what under qualify-and-vest, and under `paper`."""
 
 from __future__ import annotations
 
