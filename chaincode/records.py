@@ -187,6 +187,7 @@ class JobSpec(Record, frozen=True, kw_only=True):
 
     model: str  # CID of the initial model
     public_set: str  # CID of the public items
+    public_view: str = ""  # CID of a public model's answers on them (chaincode.view), where the rule needs it
     model_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**30)]
     public_items: Annotated[int, msgspec.Meta(ge=2, le=2**22)]  # every client shuffles them
     tasks: Positive

@@ -22,6 +22,12 @@ def organisation(member: str) -> str:
     return member.partition(":")[0]
 
 
+def batch(spec: JobSpec, domain: bytes, randomness: bytes) -> np.ndarray:
+    """The places of the round's T tasks among the N public items, in the order of a report's symbols."""
+    drawn = draw.draw(draw.seed("batch", domain, randomness), range(spec.public_items), spec.tasks)
+    return np.array(drawn, np.int64)
+
+
 def scored_tasks(spec: JobSpec, domain: bytes, sampling: bytes) -> list[int]:
     """The Q tasks of the batch that count, ascending: the closed form averages over all bonus and penalty tasks."""
     return sorted(draw.draw(draw.seed("tasks", domain, sampling), range(spec.tasks), spec.scored_tasks))
@@ -39,6 +45,11 @@ def reports_in(spec: JobSpec, state: RoundState) -> bool:
     """Whether members report in the round, or commit and reveal updates alone."""
     qualification = state.qualification or state.round  # as long as none has qualified, this one may
     return MECHANISMS[spec.mechanism].reports_in(state.round, qualification)
+
+
+def needs_view(spec: JobSpec, state: RoundState) -> bool:
+    """Whether the round cannot be scored without the job's public view."""
+    return bool(RULES[spec.rule].needs) and reports_in(spec, state)
 
 
 def qualifies(spec: JobSpec, state: RoundState) -> bool:
@@ -79,7 +90,7 @@ def settle(
         spec.combine,
         spec.price,
         dict(zip(participants, noise, strict=True)),
-        _scored(view, tasks),
+        view.at(tasks),
         max(1, spec.rounds - round + 1),
         _pools(reports) if spec.pay_by_organisation else (),
     )
@@ -115,8 +126,3 @@ def release(
 def _pools(members: Iterable[str]) -> list[list[str]]:
     """The members by organisation, in sorted order."""
     return [list(group) for _, group in groupby(sorted(members), organisation)]
-
-
-def _scored(view: View, tasks: np.ndarray) -> View:
-    """The view of the scored tasks."""
-    return View(*(None if field is None else field[tasks] for field in (view.z, view.z2, view.margin)))

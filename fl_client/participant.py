@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from chaincode import cid
+from chaincode import view as views
 from chaincode.records import Job
 from fl_client import committee, steps
 from fl_client.agent import Agent
@@ -78,6 +79,7 @@ async def take_part(
     record = await wait_for_job(ledger, job)
     seat = Seat(ledger, store, beacons, Journal(journal), await building, record, member.id)
     check_public_set(seat)
+    await check_public_view(seat)
     await Agent(seat, committee.named(share.aggregator)(seat), **pace).run()
     log.info("job %s is over", job)
 
@@ -90,6 +92,18 @@ def check_public_set(seat: Seat) -> None:
             f"job {seat.job.id} is about the public set {seat.job.spec.public_set}, this client has {own}",
             "Use the problem and the settings that the job's sponsor names",
         )
+
+
+async def check_public_view(seat: Seat) -> None:
+    """Where the job names a public view, no round can be settled unless it is sound; BadInput if it is not."""
+    spec = seat.job.spec
+    data = await steps.public_view(seat) if spec.public_view else None
+    if data is None:  # a store that is down now may be up at the settlement
+        return
+    try:
+        views.unpack(data, spec.public_items, spec.alphabet)
+    except ValueError as fault:
+        raise BadInput(f"the public view of job {seat.job.id} is not one: {fault}") from fault
 
 
 async def run(connection: Path, identity: str, journal: Path, job: str, share: Share) -> None:

@@ -220,6 +220,11 @@ def _incentives(spec: JobSpec) -> Iterator[tuple[str, str]]:
             "rule",
             "correlated-agreement turns honest pay negative under strong label skew (.14 to .69 of clients)",
         )
+    if RULES[spec.rule].needs:
+        yield (
+            "public_view",
+            f"stays the same in all rounds: {spec.rule} scores copies of that model 0, not copies of later ones",
+        )
     if spec.rule == "output-agreement":
         yield "rule", "output-agreement pays whoever always reports the most frequent label"
     if spec.combine == "mean":

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from chaincode import cid, commitment, draw, report, scoring
+from chaincode import cid, commitment, report, scoring
+from chaincode import view as views
 from chaincode.encoding import domain
 from chaincode.mechanisms import MECHANISMS
 from chaincode.records import Job, Member, Phase, Reveal, RoundState
@@ -140,8 +141,7 @@ async def _batch(seat: Seat, state: RoundState) -> np.ndarray:
     if not scoring.reports_in(seat.job.spec, state):
         return np.zeros(0, np.int64)
     beacon = await seat.beacons.at(state.batch_round)
-    batch_seed = draw.seed("batch", seat.domain(state.round), beacon.randomness)
-    return np.array(draw.draw(batch_seed, range(seat.job.spec.public_items), seat.job.spec.tasks))
+    return scoring.batch(seat.job.spec, seat.domain(state.round), beacon.randomness)
 
 
 async def prepare(seat: Seat, state: RoundState) -> Prepared:
@@ -220,7 +220,8 @@ async def seal(seat: Seat, state: RoundState) -> None:
 async def settle(seat: Seat, state: RoundState) -> None:
     """Step 8: bring the sampling beacon and every revealed report; the contract scores and pays.
 
-    In a round without reports the beacon alone, from which the committee is drawn.
+    In a round without reports the beacon alone, from which the committee is drawn. Where the rule needs the job's
+    public view, that too, and the beacon that drew the batch.
     """
     sampling = await seat.beacons.at(state.sampling_round)
     reveals = await counted(seat, state) if scoring.reports_in(seat.job.spec, state) else {}
@@ -230,7 +231,24 @@ async def settle(seat: Seat, state: RoundState) -> None:
         log.warning("round %d: %d reports are missing", state.round, len(reveals) - len(contents))
         return
     transient = {f"report/{member}": data for member, data in contents.items()}
-    await seat.ledger.submit("Settlement:settle", seat.job.id, state.round, sampling, transient=transient)
+    beacons = [sampling]
+    if scoring.needs_view(seat.job.spec, state):
+        view = await public_view(seat)
+        if view is None:
+            return
+        transient["view"] = view
+        beacons.append(await seat.beacons.at(state.batch_round))
+    await seat.ledger.submit("Settlement:settle", seat.job.id, state.round, *beacons, transient=transient)
+
+
+async def public_view(seat: Seat) -> bytes | None:
+    """The public view that the job names; None, and a line in the log, while the store does not have it."""
+    spec = seat.job.spec
+    try:
+        return await seat.store.get(spec.public_view, limit=views.size(spec.public_items))
+    except CandorError as fault:
+        log.warning("cannot fetch the public view %s: %s", spec.public_view, fault)
+        return None
 
 
 async def begin(seat: Seat, state: RoundState) -> None:

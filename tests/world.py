@@ -288,13 +288,22 @@ class World:
         await self.admin.submit("Rounds:seal", job, round, self.beacon())
 
     async def settle(
-        self, works: Mapping[str, Work], job: str = "job", round: int = 1, who: EmbeddedLedger | None = None
+        self,
+        works: Mapping[str, Work],
+        job: str = "job",
+        round: int = 1,
+        who: EmbeddedLedger | None = None,
+        view: bytes = b"",
     ) -> None:
-        """Wait for the sampling beacon; bring it and the reports (by member)."""
+        """Wait for the sampling beacon; bring it and the reports (by member), the view with its batch's beacon."""
         sampling = self.wait_for((await self.state(job, round)).sampling_round)
         asked = {member: await self.asked(work, job, round) for member, work in works.items()}
         transient = {f"report/{member}": work.data for member, work in asked.items() if work.report}
-        await (who or self.admin).submit("Settlement:settle", job, round, sampling, transient=transient)
+        beacons = [sampling]
+        if view:
+            beacons.append(self.signer.sign((await self.state(job, round)).batch_round))
+            transient["view"] = view
+        await (who or self.admin).submit("Settlement:settle", job, round, *beacons, transient=transient)
 
     async def outcomes(self, job: str = "job", round: int = 1) -> dict[str, Outcome]:
         """Scores and payments."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from chaincode import cid, committees, report
+from chaincode import view as views
 from chaincode.mechanisms import MECHANISMS
 from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
@@ -14,6 +15,7 @@ from chaincode.shim.errors import Unprocessable
 
 MAX_REPORT = 2**20
 MAX_REPORTS = 32 * 2**20
+MAX_VIEW = 2**20  # one raw block
 MAX_SETTLEMENT = 2**33  # multiply-adds: a few seconds of one core
 MAX_SLOTS = 1024
 STRATEGIES = ("fedavg", "two-layer")
@@ -32,12 +34,12 @@ def check(spec: JobSpec, terms: Consortium) -> None:
 def faults(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
     """Every fault as (field, what it must be); sizes first, since money is computed from them."""
     where = partial(_participants, terms=terms), partial(_windows, terms=terms)
-    return _first_of((_names, _sizes, where[0], _committee, where[1], _money), spec)
+    return _first_of((_names, _fit, _sizes, where[0], _committee, where[1], _money), spec)
 
 
 def faults_alone(spec: JobSpec) -> Iterator[tuple[str, str]]:
     """Those that show in the specification itself, whatever the consortium's terms are."""
-    return _first_of((_names, _sizes, _committee, _money), spec)
+    return _first_of((_names, _fit, _sizes, _committee, _money), spec)
 
 
 def _first_of(groups: Iterable[Group], spec: JobSpec) -> Iterator[tuple[str, str]]:
@@ -50,9 +52,9 @@ def _first_of(groups: Iterable[Group], spec: JobSpec) -> Iterator[tuple[str, str
 
 
 def _names(spec: JobSpec) -> Iterator[tuple[str, str]]:
-    known = {
+    known: dict[str, tuple[str, Iterable[str]]] = {
         "mechanism": (spec.mechanism, MECHANISMS),
-        "rule": (spec.rule, [name for name, rule in RULES.items() if not rule.needs]),
+        "rule": (spec.rule, RULES),
         "strategy": (spec.strategy, STRATEGIES),
     }
     for field, (value, names) in known.items():
@@ -63,6 +65,28 @@ def _names(spec: JobSpec) -> Iterator[tuple[str, str]]:
             cid.parse(value)
         except ValueError as fault:
             yield field, f"must be a CID: {fault}"
+
+
+def _fit(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    """Mechanism, rule and public view go together."""
+    try:
+        MECHANISMS[spec.mechanism].check(RULES[spec.rule], spec.peers)
+    except ValueError as fault:
+        field, _, text = str(fault).partition(": ")
+        yield field, text
+        return
+    if not RULES[spec.rule].needs:
+        if spec.public_view:
+            yield "public_view", f"is nothing that rule {spec.rule} looks at"
+        return
+    try:
+        if cid.parse(spec.public_view).codec != "raw":
+            raise ValueError("a view is one raw block")
+    except ValueError as fault:
+        yield "public_view", f"must be a CID, since rule {spec.rule} needs a public view: {fault}"
+    size = views.size(spec.public_items)
+    if size > MAX_VIEW:
+        yield "public_items", f"make a public view of {size} bytes; at most {MAX_VIEW}"
 
 
 def _sizes(spec: JobSpec) -> Iterator[tuple[str, str]]:
@@ -95,11 +119,6 @@ def _participants(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]
         yield "min_participants", "must be at most max_participants"
     if spec.peers > 1 and spec.peers % 2:
         yield "peers", "must be even, 1 or 0 (all others)"
-    try:
-        MECHANISMS[spec.mechanism].check(RULES[spec.rule], spec.peers)
-    except ValueError as fault:
-        field, _, text = str(fault).partition(": ")
-        yield field, text
     if spec.pay_by_organisation and not MECHANISMS[spec.mechanism].vests:
         yield "pay_by_organisation", f"is nothing that mechanism {spec.mechanism} does"
     if spec.max_members_per_org * len(terms.organisations) < spec.min_participants:

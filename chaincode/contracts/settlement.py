@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from chaincode import report, scoring
+from chaincode import cid, report, scoring
+from chaincode import view as views
 from chaincode.beacon import Beacon
 from chaincode.contracts import keys, state, time
 from chaincode.contracts.jobs import draw_escrow, end_round
@@ -17,6 +18,7 @@ from chaincode.contracts.settings import EndorserClock
 from chaincode.contracts.token import Postings
 from chaincode.encoding import canonical, domain
 from chaincode.mechanisms import Outcome as Settled
+from chaincode.mtpp import NO_VIEW, View
 from chaincode.records import (
     TREASURY,
     Job,
@@ -33,7 +35,7 @@ from chaincode.shim import Contract, Stub, query, transaction
 from chaincode.shim.errors import Conflict, Invalid, NotFound, TooEarly, Unprocessable
 
 replace = msgspec.structs.replace
-PREFIX = "report/"
+PREFIX, VIEW = "report/", "view"
 UNSCORED = Settled({}, 0, 0, 0)
 KEPT = 8  # settlements whose scores a server remembers
 
@@ -45,9 +47,14 @@ class Settlement(Contract):
         self._clock = clock
         self._scores: dict[bytes, asyncio.Task[dict[str, Settled]]] = {}  # newest last
 
-    @transaction(transient=(PREFIX + "*",))
-    async def settle(self, stub: Stub, job: Name, round: RoundNumber, sampling: Beacon) -> RoundState:
+    @transaction(transient=(PREFIX + "*", VIEW))
+    async def settle(
+        self, stub: Stub, job: Name, round: RoundNumber, sampling: Beacon, batch: Beacon | None = None
+    ) -> RoundState:
         """Anyone, with the sampling beacon and every revealed report in the transient map (report/MEMBER).
+
+        Where the rule needs the job's public view, it comes there too (view), and with it the beacon that drew
+        the batch, which says on which items it is needed.
 
         In a round without reports nothing comes with it and nothing is scored: stakes return, who did not
         reveal is slashed, and the beacon draws the committee.
@@ -58,8 +65,10 @@ class Settlement(Contract):
         reveals = await state.under(stub, keys.reveal(job, round), Reveal)
         counted = {m: shown for m, shown in reveals.items() if m not in current.set_aside}
         sampled = replace(current, sampling_randomness=randomness)
+        _check_view(scoring.needs_view(record.spec, current), batch, stub.transient)
         if scoring.reports_in(record.spec, current):
-            settled = await self._scored(stub, record, sampled, sorted(locks), counted)
+            drawn = time.drawn(record.beacon, current.batch_round, batch) if batch else ""
+            settled = await self._scored(stub, record, sampled, sorted(locks), counted, drawn)
         else:
             _check_complete({}, stub.transient)
             settled = dict.fromkeys(counted, UNSCORED)
@@ -113,13 +122,23 @@ class Settlement(Contract):
         return await state.under(stub, keys.outcome(job, round), Outcome)
 
     async def _scored(
-        self, stub: Stub, job: Job, current: RoundState, participants: list[str], counted: dict[str, Reveal]
+        self,
+        stub: Stub,
+        job: Job,
+        current: RoundState,
+        participants: list[str],
+        counted: dict[str, Reveal],
+        batch: str,
     ) -> dict[str, Settled]:
-        """Every counted report, checked against its CID, and the scores of all."""
+        """Every counted report and the view, each checked against its CID, and the scores of all.
+
+        `batch`: the randomness (hex) that drew the batch; "" where no view is needed.
+        """
         _check_complete(counted, stub.transient)
         reports = await asyncio.to_thread(_unpacked, job, counted, stub.transient)
+        view = await asyncio.to_thread(_viewed, job, stub.transient[VIEW]) if batch else NO_VIEW
         base = domain(stub.channel, stub.chaincode, job.id, current.round)
-        return await self._once(base, job, current, participants, counted, reports)
+        return await self._once(base, job, current, participants, counted, reports, batch, view)
 
     async def _once(
         self,
@@ -129,15 +148,19 @@ class Settlement(Contract):
         participants: list[str],
         counted: Mapping[str, Reveal],
         reports: Mapping[str, report.Symbols],
+        batch: str,
+        view: View,
     ) -> dict[str, Settled]:
         """The scores, computed once for the same inputs however many call: the others wait for that result.
 
-        The reports are no part of the key: they are checked, so the CIDs in `counted` say what they are.
+        The reports are no part of the key: they are checked, so the CIDs in `counted` say what they are. Nor is
+        the view, which the job names by its CID, or the batch, whose beacon's round the state names.
         """
         key = hashlib.sha256(base + canonical([job, current, participants, counted])).digest()
         task = self._scores.pop(key, None)
         if task is None:
-            task = asyncio.create_task(asyncio.to_thread(_score, base, job, current, participants, reports))
+            work = asyncio.to_thread(_score, base, job, current, participants, reports, batch, view)
+            task = asyncio.create_task(work)
             task.add_done_callback(lambda done: self._drop_failed(key, done))
         self._scores[key] = task
         while len(self._scores) > KEPT:
@@ -204,11 +227,29 @@ async def _keep_bond(stub: Stub, key: str, lock: Lock) -> None:
 
 def _check_complete(counted: Mapping[str, Reveal], transient: Mapping[str, bytes]) -> None:
     """One report for every counted reveal; none too few and none too many."""
-    given = {name.removeprefix(PREFIX) for name in transient}
+    given = {name.removeprefix(PREFIX) for name in transient if name != VIEW}
     if given - set(counted):
         raise Invalid("a report is given that does not count in this round")
     if set(counted) - given:
         raise Invalid("every counted report must be given", missing=sorted(set(counted) - given)[:5])
+
+
+def _check_view(needed: bool, batch: Beacon | None, transient: Mapping[str, bytes]) -> None:
+    """The view and its batch's beacon come where the rule needs them, and nowhere else."""
+    if needed and (batch is None or VIEW not in transient):
+        missing = [name for name, given in (("batch", batch), (VIEW, transient.get(VIEW))) if given is None]
+        raise Invalid("the job's rule needs its public view and the batch's beacon", missing=missing)
+    if not needed and (batch is not None or VIEW in transient):
+        raise Invalid("this round is settled without a public view: no view and no batch's beacon may come")
+
+
+def _viewed(job: Job, data: bytes) -> View:
+    """The public view of all N items, once its bytes are what the job names; refused otherwise."""
+    try:
+        cid.check(job.spec.public_view, data)
+        return views.unpack(data, job.spec.public_items, job.spec.alphabet)
+    except ValueError as fault:
+        raise Unprocessable(f"view: {fault}") from fault
 
 
 def _unpacked(
@@ -229,7 +270,11 @@ def _score(
     current: RoundState,
     participants: list[str],
     reports: Mapping[str, report.Symbols],
+    batch: str,
+    view: View,
 ) -> dict[str, Settled]:
+    if batch:
+        view = view.at(scoring.batch(job.spec, base, bytes.fromhex(batch)))
     return scoring.settle(
         job.spec,
         base,
@@ -238,4 +283,5 @@ def _score(
         participants,
         reports,
         round=current.round,
+        view=view,
     )

@@ -2,7 +2,8 @@
 
 For jobs whose data keeps arriving. With `matched-blocks` the rule needs the public model's view of the tasks,
 which float inference gives a little differently on different machines: every member of the committee publishes
-its own, and `agreed` makes one of them. Source: facts on the mechanism, designs S and MB.
+its own, and `agreed` makes one of them. Not yet in the protocol: there a job has the one view that its creator
+fixed. Source: facts on the mechanism, designs S and MB.
 """
 
 from collections.abc import Sequence

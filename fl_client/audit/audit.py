@@ -150,7 +150,8 @@ def _absent(story: Story) -> None:
         names = [each.decode(errors="replace") for each in tx.args[1:3]]
         aside = _set_aside(story, names)
         for cid, member in missing.items():
-            text = f"{tx.name} of {'/'.join(names)}: {short(member)}'s report {cid} is not to be had"
+            what = f"{short(member)}'s report" if member else "the public view"
+            text = f"{tx.name} of {'/'.join(names)}: {what} {cid} is not to be had"
             if names[0] != story.job.id:
                 story.say("other jobs", f"{text}; taken as endorsed", tx, ok=None)
             elif member in aside:

@@ -32,11 +32,15 @@ def rounds(state: WorldState, job: str) -> list[int]:
 
 
 def needs(state: WorldState, job: str) -> Iterator[Need]:
-    """The content of a job as the ledger names it: models, public items, reports and updates."""
+    """The content of a job as the ledger names it: models, public items and their view, reports and updates."""
     spec = (record(state, keys.job(job)) or {}).get("spec", {})
-    for name, what in (("model", "the initial model"), ("public_set", "the public items")):
+    for name, what, required in (
+        ("model", "the initial model", True),
+        ("public_set", "the public items", False),
+        ("public_view", "the public view", True),
+    ):
         if spec.get(name):
-            yield Need(str(spec[name]), what, name == "model")
+            yield Need(str(spec[name]), what, required)
     for number in rounds(state, job):
         current = record(state, keys.state(job, number)) or {}
         for cid in dict.fromkeys((current.get("result"), current.get("post"))):

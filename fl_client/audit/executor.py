@@ -27,7 +27,7 @@ Fetch = Callable[[str], Awaitable[bytes | None]]  # content by CID
 
 
 class Absent(Exception):
-    """Content a transaction was endorsed with is not to be had: CID -> whose it is."""
+    """Content a transaction was endorsed with is not to be had: CID -> whose it is ("": the job's view)."""
 
     def __init__(self, missing: Mapping[str, str]) -> None:
         super().__init__(", ".join(missing))
@@ -96,9 +96,10 @@ class Executor:
                 f"report/{member}": (cid, member)
                 for member, cid in counted(state, tx.args[1].decode(errors="replace"), tx.args[2])
             }
+            names["view"] = public_view(state, tx.args[1].decode(errors="replace")), ""
         else:
             return {}
-        # a round of a mechanism that takes no reports names none
+        # a round of a mechanism that takes no reports names none, nor does a job whose rule needs no view
         contents = {name: await self._fetch(cid) for name, (cid, _) in names.items() if cid}
         missing = {names[name][0]: names[name][1] for name, data in contents.items() if data is None}
         if missing:
@@ -118,6 +119,12 @@ def counted(state: WorldState, job: str, number: bytes) -> Iterator[tuple[str, s
         member = key.removeprefix(prefix)
         if member not in aside:
             yield member, str((record(state, key) or {}).get("report", ""))
+
+
+def public_view(state: WorldState, job: str) -> str:
+    """The CID of the public view that a job names; "" where it names none."""
+    spec = (record(state, keys.job(job)) or {}).get("spec")
+    return str(spec.get("public_view", "")) if isinstance(spec, dict) else ""
 
 
 def acting_member(state: WorldState, tx: Transaction) -> str:

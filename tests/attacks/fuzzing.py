@@ -60,6 +60,7 @@ async def sound(at: Scene) -> Sound:
     actions = [{"action": "mint", "account": "Org1MSP", "amount": 1}, {"action": "abort-job", "job": "job"}]
     values: dict[str, Sequence[bytes]] = {
         "job": [b"job"], "round": [b"1", b"2", b"0"], "beacon": beacons, "pairing": beacons, "sampling": beacons,
+        "batch": [b"null", b"null", *beacons],
         "member": members, "account": accounts, "to": accounts, "amount": [b"1", b"1000"], "credits": [b"[]", *credits],
         "spec": [_json(spec)], "key": hashes, "name": [b"client0"], "proposal": [b"p", b"q"],
         "action": [_json(action) for action in actions], "digest": hashes,
@@ -101,7 +102,7 @@ class Fuzzer:
         wire_name = name.encode() if roll.random() < 0.98 else self._broken_name(name)
         transient = dict(self._beside(name) if roll.random() < 0.9 else roll.choice(known.transient))
         if roll.random() < 0.05:
-            transient[roll.choice(("report", "report/", "x", "", "report/\0"))] = roll.choice(NASTY)
+            transient[roll.choice(("report", "report/", "view", "x", "", "report/\0"))] = roll.choice(NASTY)
         return Fuzzed(roll.choice(known.creators), [wire_name, *args], transient)
 
     def _beside(self, name: str) -> Mapping[str, bytes]:

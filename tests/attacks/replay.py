@@ -71,11 +71,13 @@ class Replay:
         job, round = args[1].decode(), int(args[2])
         current = await state.read(stub, keys.state(job, round), RoundState, "round")
         reveals = await state.under(stub, keys.reveal(job, round), Reveal)
-        return {
+        reports = {
             f"report/{member}": self._store[shown.report]
             for member, shown in reveals.items()
             if member not in current.set_aside and shown.report
         }
+        named = (await state.job(stub, job)).spec.public_view
+        return reports | ({"view": self._store[named]} if named else {})
 
 
 def apply_recorded(blocks: Sequence[BlockRecord]) -> WorldState:

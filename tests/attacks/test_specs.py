@@ -20,6 +20,7 @@ NOT_SECONDS = [0, -1, 1, 10**8 + 1, 2**64, 0.5, "60", None]
 WRONG: dict[str, list[object]] = {
     "model": [*NOT_CIDS, None, 5, []],
     "public_set": [*NOT_CIDS, None, 5, []],
+    "public_view": [*NOT_CIDS[1:], MODEL, None, 5, []],  # its rule needs none
     "model_bytes": [*NOT_COUNTS, 2**30 + 1],
     "public_items": [*NOT_COUNTS, 15],
     "tasks": [*NOT_COUNTS, 25, 11],

@@ -41,9 +41,11 @@ def update(number: int, who: int) -> bytes:
     return parameters.to_bytes([np.full((3, 2), shift), np.full(2, -shift)])
 
 
-async def play(store: DirectoryStore, **terms: Any) -> Honest:
+async def play(store: DirectoryStore, view: bytes = b"", **terms: Any) -> Honest:
     """A job of two rounds: in the second one member does not reveal. Transfers and a vote in between."""
     names = {"model": await store.put(INITIAL), "public_set": await store.put(PUBLIC)}
+    if view:
+        names["public_view"] = await store.put(view)
     world, members, spec = await ready(MEMBERS, **names, rounds=ROUNDS, **terms)
     model = INITIAL
     for number in range(1, ROUNDS + 1):
@@ -53,7 +55,7 @@ async def play(store: DirectoryStore, **terms: Any) -> Honest:
             work.update = await store.put(update(number, place))
             await store.put(work.data)
             works[who.member_id] = work
-        model = await play_round(world, members, works, number, model, store)
+        model = await play_round(world, members, works, number, model, store, view)
     await world.pay(members[0].member_id, 5)
     await world.pass_vote("late", _spend())
     await world.holdings()
@@ -67,6 +69,7 @@ async def play_round(
     number: int,
     model: bytes,
     store: DirectoryStore,
+    view: bytes = b"",
 ) -> bytes:
     """Commit to aggregate; returns the model it ends with."""
     await world.open(round=number)
@@ -78,7 +81,7 @@ async def play_round(
     for who in shown:
         await world.reveal(who, works[who.member_id], round=number)
     await world.seal(round=number)
-    await world.settle({who.member_id: works[who.member_id] for who in shown}, round=number)
+    await world.settle({who.member_id: works[who.member_id] for who in shown}, round=number, view=view)
     state = await world.begin(round=number)
     updates = {who.member_id: update(number, members.index(who)) for who in shown}
     made = aggregator.aggregate(model, updates)

@@ -7,9 +7,13 @@ import json
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from chaincode.cid import raw_cid
+from chaincode.mtpp import View
+from chaincode.view import pack
 from fl_client.audit import Class, Expected, FileEvidence, LiveEvidence, Report, audit, export
 from fl_client.audit.page import html
 from fl_client.audit.text import sections, text, to_json
@@ -17,7 +21,7 @@ from fl_client.cli.app import app
 from fl_client.errors import BadInput
 from fl_client.store import DirectoryStore
 from tests.audit.forging import Forgery
-from tests.audit.honest import MEMBERS, ROUNDS, play
+from tests.audit.honest import MEMBERS, ROUNDS, Honest, play
 from tests.world import World, ready
 
 runner = CliRunner()
@@ -123,6 +127,51 @@ def test_a_job_of_another_mechanism_is_clean(tmp_path: Path, mechanism: str):
     asyncio.run(story())
 
 
+PLACES = np.arange(16)
+VIEW = pack(View(PLACES % 4, (PLACES + 1) % 4, PLACES * 7 % 16), 4)
+
+
+async def viewed(path: Path, rule: str = "matched-blocks") -> Honest:
+    terms = {"mechanism": "per-round", "rule": rule, "public_items": 16, "scored_tasks": 16}
+    return await play(DirectoryStore(path), VIEW, **terms)
+
+
+@pytest.mark.parametrize("rule", ["matched-blocks", "conditional"])
+def test_a_job_whose_rule_needs_a_public_view_is_clean(tmp_path: Path, rule: str):
+    async def story() -> None:
+        honest = await viewed(tmp_path / "store", rule)
+        assert (await export(honest.evidence(), tmp_path / "job.zip")).missing == []
+        report = await audit(FileEvidence(tmp_path / "job.zip"))
+        assert report.findings == []
+        assert report.executed == report.transactions
+        lines = [line for line in report.lines if line.topic == "view"]
+        assert [(line.round, line.ok) for line in lines] == [(1, True), (2, True)]
+        assert len([line for line in report.lines if "the batch's beacon" in line.text and line.ok]) == 2
+        assert to_json(report) == to_json(await audit(honest.evidence()))
+
+    asyncio.run(story())
+
+
+def test_a_public_view_that_is_not_to_be_had_is_a_finding(tmp_path: Path):
+    async def story() -> None:
+        honest = await viewed(tmp_path / "store")
+        evidence = Forgetful("job", honest.world.admin, honest.store)
+        exported = await export(evidence, tmp_path / "job.zip")
+        assert exported.missing == [f"the public view ({raw_cid(VIEW)})"]
+        report = await audit(FileEvidence(tmp_path / "job.zip"))
+        assert set(report.classes) == {Class.MISSING}
+        assert all("the public view" in each.what for each in report.findings)
+
+    asyncio.run(story())
+
+
+class Forgetful(LiveEvidence):
+    """A store that has lost the view."""
+
+    async def content(self, cid: str) -> bytes | None:
+        return None if cid == raw_cid(VIEW) else await super().content(cid)
+
+
 def test_no_transaction_takes_transient_data_that_the_audit_cannot_put_together():
     """Whoever lets a transaction take more must teach fl_client.audit.executor where an auditor gets it from."""
     server = World().server("Org1MSP")
@@ -132,7 +181,7 @@ def test_no_transaction_takes_transient_data_that_the_audit_cannot_put_together(
         for name, each in transactions.items()
         if each.transient
     }
-    assert taken == {"Rounds:reveal": ("report",), "Settlement:settle": ("report/*",)}
+    assert taken == {"Rounds:reveal": ("report",), "Settlement:settle": ("report/*", "view")}
 
 
 def test_a_job_that_is_not_there_cannot_be_exported(tmp_path: Path):

@@ -528,7 +528,7 @@ async def test_per_round_reports_and_pays_in_every_round() -> None:
     [
         ("peers", {"mechanism": "qualify-and-vest", "peers": 4}),
         ("rule", {"mechanism": "qualify-and-vest", "rule": "conditional"}),
-        ("rule", {"mechanism": "per-round", "rule": "matched-blocks"}),
+        ("public_view", {"mechanism": "per-round", "rule": "matched-blocks"}),
         ("pay_by_organisation", {"mechanism": "paper", "pay_by_organisation": True}),
     ],
 )

@@ -75,6 +75,7 @@ def test_a_sound_job_has_nothing_refused_and_nothing_unsafe() -> None:
         ("mechanism", {"mechanism": "per-round"}),
         ("rule", {"rule": "correlated-agreement"}),
         ("rule", {"mechanism": "paper", "rule": "output-agreement", "rounds": 2}),
+        ("public_view", {"mechanism": "per-round", "rounds": 2, "rule": "matched-blocks"}),
         ("peers", {"mechanism": "paper", "rounds": 2, "peers": 1}),
         ("combine", {"combine": "mean"}),
     ],
@@ -88,6 +89,8 @@ def test_an_unsafe_term_is_named_with_its_reason(field: str, changes: dict[str, 
 def test_what_would_be_refused_shows_without_a_network() -> None:
     assert [each.field for each in plan(spec(stake=1, round_pool=1)).refused] == ["round_pool", "stake"]
     assert [each.field for each in plan(spec(committee=2)).refused] == ["committee"]
+    viewless = spec(mechanism="per-round", rule="matched-blocks")
+    assert [each.field for each in plan(viewless).refused] == ["public_view"]
 
 
 @pytest.mark.parametrize(("alphabet", "expected"), [(2, 8 / 25), (4, 169 / 300), (10, 32 / 45)])
