@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import inspect
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import (
@@ -22,6 +23,11 @@ import msgspec
 from chaincode.shim.errors import Invalid
 
 ARGUMENT_LIMIT = 1 << 20  # bytes; raw ``bytes`` parameters may be longer
+DEPTH_LIMIT = 100  # brackets inside brackets
+_BRACKETS = re.compile(
+    rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL
+)  # linear: a string always matches
+_STEPS = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +99,22 @@ def _limited(raw: bytes) -> bytes:
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
+    _check_depth(raw)
     value = decoder.decode(raw)
     if b"{" in raw:  # msgspec lets the last of two equal keys win; two readers could then disagree
         json.loads(raw, object_pairs_hook=_without_duplicates)
     return value
+
+
+def _check_depth(raw: bytes) -> None:
+    """Refuse deep nesting by counting: decoders recurse, and how far is up to whoever sets Python's limit."""
+    if raw.count(b"[") + raw.count(b"{") <= DEPTH_LIMIT:
+        return
+    depth = 0
+    for token in _BRACKETS.finditer(raw):
+        depth += _STEPS.get(token[0], 0)  # a string is a token of no step
+        if depth > DEPTH_LIMIT:
+            raise ValueError("nested too deeply")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> None:

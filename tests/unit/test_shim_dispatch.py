@@ -163,8 +163,8 @@ def test_well_formed_calls_are_answered(args: tuple[object, ...], payload: bytes
         (("point", b'{"x":1,"y":-1}'), ">= 0"),
         (("point", b"{}"), "missing required field"),
         (("point", b'{"x":1'), "truncated"),
-        (("tree", b'{"children":[' * 50_000), "argument value"),  # too deep, or cut off: by the
-        (("anything", b"[" * 100_000), "argument value"),  # recursion limit, which other libraries raise
+        (("tree", b'{"children":[' * 50_000), "nested too deeply"),
+        (("anything", b"[" * 100_000), "nested too deeply"),
         (("anything", b'"\\ud800"'), "argument value"),
         (("named", "", "red", "left"), "length >= 1"),
         (("named", "ninechars", "red", "left"), "length <= 8"),
@@ -345,3 +345,13 @@ def test_the_public_names_are_these() -> None:
         assert getattr(shim, name)
     documented = {"Chaincode", "Contract", "Stub", "Identity", "Response", "transaction", "query", "Refusal"}
     assert documented <= set(shim.__all__)
+
+
+@pytest.mark.parametrize("unit", [b'\\"', b'"', b"[", b'"[', b"\\", b'{"'])
+def test_a_megabyte_of_brackets_and_quotes_is_refused_at_once(unit: bytes) -> None:
+    raw = b'["' + b"[" * 200 + unit * (1_000_000 // len(unit))
+    assert invoke("anything", raw).status == 400
+
+
+def test_brackets_inside_strings_are_no_nesting() -> None:
+    assert invoke("anything", json.dumps(["[{" * 500]).encode()).status == 200
