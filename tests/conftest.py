@@ -14,9 +14,7 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "candor"))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One real network at a time: with pytest-xdist (--dist loadgroup) its tests share a worker."""
-    for item in items:
-        if item.get_closest_marker("network"):
-            item.add_marker(pytest.mark.xdist_group("network"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Tests of one file share its real network: with pytest-xdist (--dist loadgroup) they share a worker."""
+    if item.get_closest_marker("network"):
+        item.add_marker(pytest.mark.xdist_group(item.path.name))
