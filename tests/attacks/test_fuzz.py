@@ -1,6 +1,6 @@
-"""100,000 malformed calls in process, some at the served chaincode: no crash, no hang, no 500, no stray key, no leak.
+"""100,000 malformed calls in process and as many at the served chaincode: no crash, no hang, no 500, no stray key, no leak.
 
-CANDOR_FUZZ_CALLS sets the number for the in-process run (over all shards).
+CANDOR_FUZZ_CALLS sets the number for the in-process run (over all shards), CANDOR_FUZZ_SERVED for the served one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tests.attacks.scenes import Scene, scene, story
 
 SHARDS = 2
 CALLS = int(os.environ.get("CANDOR_FUZZ_CALLS", "100000"))
+SERVED = int(os.environ.get("CANDOR_FUZZ_SERVED", "100000"))
 PHASES = (Phase.COMMIT, Phase.CLOSED, Phase.REVEAL, Phase.SEALED, Phase.SETTLED, Phase.AGGREGATE)
 SLOW = 5.0  # seconds, of which a machine under load may take most
 
@@ -111,14 +112,14 @@ async def test_no_malformed_call_at_the_served_chaincode_crashes_hangs_or_fails(
     known, authority = await sound(at), Authority.new()
     server = served(at)
     async with (
-        asyncio.timeout(120),
+        asyncio.timeout(120 + SERVED / 50),
         Server(server, "candor:1", address="localhost:0", tls=authority.server_tls()) as listening,
         dialled(listening.port, authority) as peer,
     ):
         await peer.register()
         peer.state = {key: entry.value for key, entry in at.world.network.state.items()}
         fuzzer, waiting = Fuzzer(server, known, 11), []
-        for number, call in zip(range(2000), fuzzer, strict=False):
+        for number, call in zip(range(SERVED), fuzzer, strict=False):
             payload, signed = proposal(*call.args, transient=call.transient, creator=call.creator)
             request = message("TRANSACTION", "candor", f"{number:064x}", payload)
             request.proposal.proposal_bytes = signed
