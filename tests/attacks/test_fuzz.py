@@ -1,4 +1,4 @@
-"""100,000 malformed calls in process and as many at the served chaincode: no crash, no hang, no 500, no stray key, no leak.
+"""100,000 malformed calls in process, as many at the served chaincode: no crash, hang, 500, stray key or leak.
 
 CANDOR_FUZZ_CALLS sets the number for the in-process run (over all shards), CANDOR_FUZZ_SERVED for the served one.
 """
