@@ -9,7 +9,7 @@ demo: $(STAMP)
 	$(VENV)/bin/candor demo --with-parent $(ARGS)
 
 test: $(STAMP) lint programs
-	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup --maxfail 5 $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --maxfail 5 $(ARGS)
 
 programs: $(STAMP)
 	$(VENV)/bin/candor network programs
