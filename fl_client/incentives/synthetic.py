@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fl_client.training import backend
-from fl_client.training.split import split
+from fl_client.training.pool import Pool, Sharing
 
 if TYPE_CHECKING:
     import keras
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FEATURES, CLOUDS, HIDDEN = 20, 2, 32
 
 
-class Synthetic:
+class Synthetic(Pool):
     """Problem: which of ``labels`` classes? Each class is two Gaussian clouds in 20 dimensions.
 
     Centres are drawn from N(0, 1), items lie around them with standard deviation ``spread`` in every dimension;
@@ -35,30 +35,13 @@ class Synthetic:
         alpha: float = 0.5,
     ) -> None:
         rng = np.random.default_rng([seed, 2])
-        self.alphabet = labels
         centres = rng.standard_normal((labels, CLOUDS, FEATURES))
         total = public_items + private_items
-        self._y: np.ndarray = rng.integers(0, labels, total)
-        around = centres[self._y, rng.integers(0, CLOUDS, total)]
-        self._x: np.ndarray = (around + spread * rng.standard_normal(around.shape)).astype(np.float32)
-        self._n, self._seed, self._kind, self._alpha = public_items, seed, kind, alpha
-
-    def public(self) -> np.ndarray:
-        """See Problem: (public_items, 20)."""
-        return self._x[: self._n]
-
-    def private(self, client: int, clients: int) -> tuple[np.ndarray, np.ndarray]:
-        """See Problem."""
-        if not 0 <= client < clients:
-            raise ValueError(f"client {client} is not one of {clients}")
-        x, y = self._x[self._n :], self._y[self._n :]
-        rng = np.random.default_rng([self._seed, 3])
-        mine = split(y, clients, rng, kind=self._kind, alpha=self._alpha)[client]
-        return x[mine], y[mine]
-
-    def held_out(self) -> tuple[np.ndarray, np.ndarray]:
-        """See Problem: the public items with their true labels."""
-        return self._x[: self._n], self._y[: self._n]
+        y = rng.integers(0, labels, total)
+        around = centres[y, rng.integers(0, CLOUDS, total)]
+        x = (around + spread * rng.standard_normal(around.shape)).astype(np.float32)
+        sharing = Sharing(kind, alpha, (seed, 3))
+        super().__init__(x, y, alphabet=labels, public_items=public_items, sharing=sharing)
 
     def model(self) -> keras.Model:
         """See Problem: a perceptron 20-32-labels with softmax output."""
