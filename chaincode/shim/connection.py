@@ -1,8 +1,8 @@
 """A peer's stream: registration, then transactions side by side.
 
-    created --REGISTERED--> established --READY--> ready
+    created --REGISTERED--> established --READY--> ready --> ended
 
-The chaincode speaks first (REGISTER). Only ``run`` writes to the stream; everything else queues.
+The chaincode speaks first (REGISTER).
 """
 
 from __future__ import annotations
@@ -12,33 +12,23 @@ import logging
 import time
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Protocol
-
-import grpc
 
 from chaincode.shim.dispatch import Chaincode
 from chaincode.shim.errors import Refusal
-from chaincode.shim.exchange import MESSAGE_LIMIT, Exchange, Message, MessageType, message
+from chaincode.shim.exchange import KIND, MESSAGE_LIMIT, Exchange, Message, MessageType, message
 from chaincode.shim.metrics import Metrics
 from chaincode.shim.peerstub import PeerStub
 from chaincode.shim.protos import DecodeError, chaincodes, responses, shim
 from chaincode.shim.report import where
+from chaincode.shim.stream import Stream
 from chaincode.shim.stub import Response
 
 logger = logging.getLogger("chaincode.shim")
 
-END = grpc.aio.EOF
+Handlers = dict[int, Callable[[Message], None]]  # by the message's type
+
+FIELDS = ("channel", "tx", "transaction", "status", "ms")  # of a call, in the log
 STOPPING = Response(500, "the chaincode server is shutting down")
-
-
-class Stream(Protocol):
-    """Both directions of a stream, as gRPC's context has them."""
-
-    async def read(self) -> Any:
-        """The next message's bytes, or END."""
-
-    async def write(self, raw: bytes) -> None:
-        """Send one message; only one at a time."""
 
 
 class State(Enum):
@@ -47,43 +37,56 @@ class State(Enum):
     CREATED = "created"
     ESTABLISHED = "established"
     READY = "ready"
+    ENDED = "ended"
 
 
 class Connection:
-    """One stream of one peer."""
+    """One stream of one peer; all of it runs on the event loop."""
 
-    def __init__(self, chaincode: Chaincode, package_id: str, metrics: Metrics) -> None:
+    def __init__(self, chaincode: Chaincode, package_id: str, metrics: Metrics, stream: Stream) -> None:
         self.state = State.CREATED
         self.draining = False
         self.tasks: set[asyncio.Task[None]] = set()
         self._chaincode, self._package_id, self._metrics = chaincode, package_id, metrics
-        self._outgoing: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._stream = stream
         self._exchanges: dict[tuple[str, str], Exchange] = {}
         self._batch = 0
-        self._handlers: dict[tuple[State, int], Callable[[Message], None]] = {
-            (State.CREATED, MessageType.REGISTERED): self._registered,
-            (State.ESTABLISHED, MessageType.READY): self._ready,
-            (State.READY, MessageType.TRANSACTION): self._transaction,
-            (State.READY, MessageType.INIT): self._transaction,
-            (State.READY, MessageType.RESPONSE): self._answer,
-            (State.READY, MessageType.ERROR): self._answer,
+        self._steps: dict[State, Handlers] = {
+            State.CREATED: {KIND["REGISTERED"]: self._registered},
+            State.ESTABLISHED: {KIND["READY"]: self._ready},
+            State.READY: {
+                KIND["TRANSACTION"]: self._transaction,
+                KIND["INIT"]: self._transaction,
+                KIND["RESPONSE"]: self._answer,
+                KIND["ERROR"]: self._answer,
+            },
+            State.ENDED: {},
         }
+        self._handlers = self._steps[State.CREATED]
 
-    async def run(self, stream: Stream) -> None:
-        """Speak until either side ends the stream."""
+    @property
+    def in_flight(self) -> int:
+        """Transactions that have no answer yet."""
+        return len(self._exchanges)
+
+    def start(self) -> None:
+        """Register."""
         name = chaincodes.ChaincodeID(name=self._package_id)
         self._send(message("REGISTER", "", "", name.SerializeToString()))
-        reader = asyncio.create_task(self._read(stream))
-        try:
-            while (outgoing := await self._outgoing.get()) is not None:
-                await stream.write(outgoing.SerializeToString())
-        finally:
-            reader.cancel()
-            self._end()
 
     def close(self) -> None:
         """End the stream after what is queued."""
-        self._outgoing.put_nowait(None)
+        self._stream.close()
+
+    def end(self) -> None:
+        """The stream has ended: fail whatever still asks the peer."""
+        self.close()
+        if self.state is State.READY:
+            self._metrics.peers.dec()
+            logger.info("a peer's stream has ended")
+        self._enter(State.ENDED)
+        for exchange in self._exchanges.values():
+            exchange.end("the peer's stream has ended")
 
     def receive(self, raw: bytes) -> None:
         """Act on one message of the peer's; whatever is wrong with it, the stream goes on."""
@@ -92,28 +95,19 @@ class Connection:
         except DecodeError:
             logger.warning("malformed message in state %s", self.state.value)
             return
-        if received.type == MessageType.KEEPALIVE:
-            self._send(received)
-        else:
-            self._handlers.get((self.state, received.type), self._illegal)(received)
+        self._handlers.get(received.type, self._illegal)(received)
 
-    async def _read(self, stream: Stream) -> None:
-        try:
-            while (raw := await stream.read()) is not END:
-                self.receive(raw)
-        except Exception as error:  # noqa: BLE001 - the transport failed: the stream ends, the server goes on
-            logger.warning("a peer's stream broke: %s", where(error))
-        finally:
-            self.close()
+    def _enter(self, state: State) -> None:
+        self.state, self._handlers = state, self._steps[state]
 
     def _send(self, outgoing: Message) -> None:
-        self._outgoing.put_nowait(outgoing)
+        self._stream.send(outgoing.SerializeToString())
 
     def _registered(self, _: Message) -> None:
-        self.state = State.ESTABLISHED
+        self._enter(State.ESTABLISHED)
 
     def _ready(self, ready: Message) -> None:
-        self.state = State.READY
+        self._enter(State.READY)
         self._batch = _batch(ready.payload)
         self._metrics.peers.inc()
         logger.info("a peer is connected (batch reads: %s)", self._batch or "no")
@@ -139,6 +133,9 @@ class Connection:
             logger.debug("an answer nobody waits for, transaction %s", answer.txid[:8])
 
     def _illegal(self, received: Message) -> None:
+        if received.type == MessageType.KEEPALIVE:  # legal in every state
+            self._send(received)
+            return
         values = MessageType.DESCRIPTOR.values_by_number
         name = values[received.type].name if received.type in values else f"of type {received.type}"
         logger.warning("illegal message %s in state %s", name, self.state.value)
@@ -146,7 +143,6 @@ class Connection:
     async def _serve(self, request: Message, exchange: Exchange) -> None:
         started = time.perf_counter()
         label, response, event = "unknown", STOPPING, None
-        self._metrics.in_flight.inc()
         try:
             stub = PeerStub(request, exchange)
             label = self._chaincode.label(stub.args)
@@ -175,17 +171,10 @@ class Connection:
         self._send(completed)
 
     def _report(self, request: Message, label: str, status: int, seconds: float) -> None:
-        self._metrics.in_flight.dec()
         self._metrics.called(label, status, seconds)
-        milliseconds = seconds * 1000
-        logger.info("%s %s %s %d %.1f ms", request.channel_id, request.txid[:8], label, status, milliseconds)
-
-    def _end(self) -> None:
-        if self.state is State.READY:
-            self._metrics.peers.dec()
-            logger.info("a peer's stream has ended")
-        for exchange in self._exchanges.values():
-            exchange.end("the peer's stream has ended")
+        if logger.isEnabledFor(logging.INFO):
+            call = (request.channel_id, request.txid[:8], label, status, seconds * 1000)
+            logger.info("%s %s %s %d %.1f ms", *call, extra={"fields": dict(zip(FIELDS, call, strict=True))})
 
 
 def _batch(payload: bytes) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from chaincode.shim.errors import PeerError
 from chaincode.shim.protos import shim
@@ -14,6 +14,8 @@ _ROOM = 1 << 16  # what a message has around its payload
 
 Message = Any  # protos.ChaincodeMessage
 MessageType = shim.ChaincodeMessage.Type
+KIND: dict[str, int] = dict(MessageType.items())  # protobuf's own look-up by name is slow
+_ERROR = KIND["ERROR"]
 
 
 class Exchange:
@@ -31,11 +33,14 @@ class Exchange:
         """The peer's answer to one request, or PeerError."""
         if len(payload) > MESSAGE_LIMIT - _ROOM:
             raise PeerError(f"a request is longer than {MESSAGE_LIMIT} bytes")
-        async with self._turn:
+        await self._turn.acquire()
+        try:
             answer = await self._round_trip(message(kind, self.channel, self.tx_id, payload))
-        if answer.type == MessageType.ERROR:
+        finally:
+            self._turn.release()
+        if answer.type == _ERROR:
             raise PeerError(answer.payload.decode("utf-8", "replace"))
-        return bytes(answer.payload)
+        return cast(bytes, answer.payload)
 
     def answer(self, message: Message) -> bool:
         """Take the peer's answer; False if nothing was asked."""
@@ -67,6 +72,4 @@ class Exchange:
 
 def message(kind: str, channel: str, tx_id: str, payload: bytes) -> Message:
     """A ChaincodeMessage of that type."""
-    return shim.ChaincodeMessage(
-        type=MessageType.Value(kind), channel_id=channel, txid=tx_id, payload=payload
-    )
+    return shim.ChaincodeMessage(type=KIND[kind], channel_id=channel, txid=tx_id, payload=payload)

@@ -8,25 +8,30 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from chaincode.shim.connection import Connection, State, Stream
+from chaincode.shim.connection import Connection, State
 from chaincode.shim.dispatch import Chaincode
 from chaincode.shim.exchange import MESSAGE_LIMIT
 from chaincode.shim.health import Answer, HealthEndpoint
 from chaincode.shim.metrics import Metrics
+from chaincode.shim.report import where
+from chaincode.shim.stream import Inbox, open_stream
 
 Loaded = TypeVar("Loaded")
 logger = logging.getLogger("chaincode.shim")
 
+STREAMS = 64  # at once, a thread each that sleeps; an organisation has as many peers
 GRACE = 25.0  # seconds for calls in flight when the server stops
 OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_LIMIT),
@@ -82,11 +87,11 @@ class Server:
         health: str = "",
         grace: float = GRACE,
     ) -> None:
-        self.metrics = Metrics()
+        self._connections: set[Connection] = set()
+        self.metrics = Metrics(lambda: sum(connection.in_flight for connection in self._connections))
         self.port = self.health_port = 0
         self._chaincode, self._package_id, self._grace = chaincode, package_id, grace
         self._address, self._tls, self._health = address, tls, health
-        self._connections: set[Connection] = set()
         self._stopping = False
         self._resources = AsyncExitStack()
 
@@ -106,8 +111,11 @@ class Server:
         await self._resources.aclose()
 
     async def _start_grpc(self, resources: AsyncExitStack) -> None:
-        server = grpc.aio.server(options=OPTIONS)
-        connect = grpc.stream_stream_rpc_method_handler(self._connect)  # bytes: see Connection.receive
+        threads = ThreadPoolExecutor(STREAMS, thread_name_prefix="stream")
+        resources.callback(threads.shutdown, wait=False)
+        server = grpc.server(threads, options=OPTIONS, maximum_concurrent_rpcs=STREAMS)
+        serve = partial(self._connect, asyncio.get_running_loop())
+        connect = grpc.stream_stream_rpc_method_handler(serve)  # bytes: see Connection.receive
         handler = grpc.method_handlers_generic_handler("protos.Chaincode", {"Connect": connect})
         server.add_generic_rpc_handlers((handler,))
         if self._tls is None:
@@ -115,8 +123,8 @@ class Server:
             self.port = server.add_insecure_port(self._address)
         else:
             self.port = server.add_secure_port(self._address, self._tls.credentials())
-        await server.start()
-        resources.push_async_callback(server.stop, 1.0)
+        server.start()
+        resources.push_async_callback(asyncio.to_thread, lambda: server.stop(1.0).wait())
 
     async def _start_health(self, resources: AsyncExitStack) -> None:
         if not self._health:
@@ -128,14 +136,31 @@ class Server:
         self.health_port = await endpoint.start(host.strip("[]"), int(port))
         resources.push_async_callback(endpoint.stop)
 
-    async def _connect(self, _: object, context: Stream) -> None:
-        connection = Connection(self._chaincode, self._package_id, self.metrics)
+    def _connect(
+        self, loop: asyncio.AbstractEventLoop, requests: Iterator[bytes], context: Any
+    ) -> Iterator[bytes]:
+        """One stream; in a thread of its own, so all it does itself is to hand over to the event loop."""
+        inbox = Inbox(loop, lambda raw: self._received(connection, raw))
+        stream = open_stream(context, inbox.put)
+        connection = Connection(self._chaincode, self._package_id, self.metrics, stream)
+        loop.call_soon_threadsafe(self._opened, connection)
+        return stream.responses(requests)
+
+    def _opened(self, connection: Connection) -> None:
         connection.draining = self._stopping
         self._connections.add(connection)
-        try:
-            await connection.run(context)
-        finally:
+        connection.start()
+
+    def _received(self, connection: Connection, raw: bytes | None) -> None:
+        if raw is None:
             self._connections.discard(connection)
+            connection.end()
+            return
+        try:
+            connection.receive(raw)
+        except Exception as error:  # noqa: BLE001 - this stream ends, the server goes on
+            logger.error("a peer's stream broke: %s", where(error))
+            connection.close()
 
     async def _drain(self) -> None:
         """Refuse new calls, let those in flight end, then end the streams."""

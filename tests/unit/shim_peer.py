@@ -100,6 +100,7 @@ class FakePeer:
         self.failing = ""  # answer requests with this ERROR
         self.held: asyncio.Queue[Any] = asyncio.Queue()
         self.other: asyncio.Queue[Any] = asyncio.Queue()
+        self.ended: asyncio.Future[None]  # when the stream has
         self._stream, self._writing = stream, asyncio.Lock()
         self._completed: dict[str, asyncio.Future[Any]] = {}
         self._queries: dict[str, list[Any]] = {}
@@ -251,10 +252,10 @@ async def dialled(port: int, authority: Authority) -> AsyncIterator[FakePeer]:
     size = ("grpc.max_receive_message_length", MESSAGE_LIMIT)
     async with grpc.aio.secure_channel(f"localhost:{port}", credentials, options=[size]) as channel:
         peer = FakePeer(channel.stream_stream("/protos.Chaincode/Connect")())
-        reader = asyncio.create_task(peer.read())
+        peer.ended = asyncio.create_task(peer.read())
         try:
             yield peer
         finally:
-            reader.cancel()
+            peer.ended.cancel()
             with suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
-                await reader
+                await peer.ended

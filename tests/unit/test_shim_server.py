@@ -20,6 +20,15 @@ from chaincode.shim.errors import Conflict
 from chaincode.shim.exchange import message
 from chaincode.shim.protos import chaincodes
 from chaincode.shim.server import Server
+from chaincode.shim.stream import Receive, Stream, open_stream
+
+
+@pytest.fixture(autouse=True, params=["direct", "queued"])
+def kind_of_stream(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test here passes on both kinds of stream; without its private operations grpcio gives the second."""
+    if request.param == "queued":
+        monkeypatch.setattr("chaincode.shim.stream.ReceiveMessageOperation", None)
+    return str(request.param)
 
 
 class Assets(Contract):
@@ -88,6 +97,10 @@ class Assets(Contract):
             return await asyncio.wait_for(stub.get("slow"), 0.01)
         except TimeoutError:
             return await stub.get("next")
+
+    @query
+    async def long(self, stub: Stub, size: int) -> bytes:
+        return bytes(size)
 
     @transaction
     async def huge(self, stub: Stub) -> bytes:
@@ -395,6 +408,56 @@ def test_a_result_longer_than_a_message_is_a_500_and_not_the_end_of_the_stream()
         assert (await at.peer.invoke("tx", "huge")).status == 500
         assert (await at.peer.invoke("tx2", "get", "a")).status == 200
 
+    play(act)
+
+
+def test_long_results_of_many_calls_at_once_all_arrive() -> None:
+    async def act(at: Scene) -> None:
+        sizes = [1 << 20, 1, 300_000] * 10
+        answers = await asyncio.gather(
+            *(at.peer.invoke(f"tx{n}", "long", size) for n, size in enumerate(sizes))
+        )
+        assert [len(answer.payload) for answer in answers] == sizes
+
+    play(act)
+
+
+def test_this_grpcio_has_what_the_fast_kind_of_stream_needs(
+    kind_of_stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def noted(context: Any, receive: Receive) -> Stream:
+        made = open_stream(context, receive)
+        opened.append(type(made).__name__.lower())
+        return made
+
+    async def act(at: Scene) -> None:
+        assert opened == [kind_of_stream]
+
+    monkeypatch.setattr("chaincode.shim.server.open_stream", noted)
+    play(act)
+
+
+async def taken(at: Scene) -> bool:
+    """Whether the server takes one more stream just now."""
+    async with dialled(at.server.port, at.authority) as another:
+        hears = asyncio.create_task(another.other.get())
+        await asyncio.wait([hears, another.ended], return_when=asyncio.FIRST_COMPLETED)
+        return hears.done() or not hears.cancel()
+
+
+def test_a_stream_too_many_is_refused_and_one_that_ends_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act(at: Scene) -> None:
+        async with dialled(at.server.port, at.authority) as second:
+            await second.register()
+            assert not await taken(at)
+            assert (await second.invoke("tx", "get", "a")).status == 200
+        for _ in range(3):
+            while not await taken(at):
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr("chaincode.shim.server.STREAMS", 2)  # the scene's own peer is the first
     play(act)
 
 
