@@ -13,6 +13,7 @@ from pathlib import Path
 
 from chaincode.shim.contract import Contract
 from chaincode.shim.dispatch import Chaincode
+from chaincode.shim.logs import configure
 from chaincode.shim.server import GRACE, Server, Tls
 
 EXIT_USAGE = 2
@@ -21,9 +22,7 @@ EXIT_USAGE = 2
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, serve; 2 with one sentence on stderr for anything that cannot work."""
     options = _parser().parse_args(argv)
-    logging.basicConfig(
-        level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    configure(options.log_level, options.log_format, sys.stderr)
     try:
         asyncio.run(serve(load(options.factory), options))
     except (OSError, ValueError, ImportError, TypeError, RuntimeError) as error:
@@ -89,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--health", default="", metavar="HOST:PORT", help="plain HTTP: /healthz, /metrics")
     parser.add_argument("--grace", type=float, default=GRACE, metavar="SECONDS", help="for calls in flight")
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    parser.add_argument(
+        "--log-format", default="text", choices=("text", "json"), help="of stderr: a line a record"
+    )
     return parser
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from chaincode.shim.arguments import decode_arguments
 from chaincode.shim.contract import Contract, Transaction, name_of, transactions_of
+from chaincode.shim.deadlines import Deadlines
 from chaincode.shim.errors import Defect, Invalid, NotFound, PeerError, Refusal
 from chaincode.shim.metadata import Metadata
 from chaincode.shim.report import where
@@ -51,7 +52,8 @@ class Chaincode:
             for transaction in transactions.values()
         }
         self._default = next(iter(self.contracts)) if len(self.contracts) == 1 else ""
-        self._background, self._deadline = tuple(background), deadline
+        self._background = tuple(background)
+        self._deadlines = Deadlines(deadline)
 
     async def invoke(self, stub: Stub) -> Response:
         """Run the call that ``stub.args`` names; every outcome is a response, but cancellation."""
@@ -88,13 +90,14 @@ class Chaincode:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _in_time(self, stub: Stub) -> Response:
-        try:
-            async with asyncio.timeout(self._deadline) as limit:
-                return Response(200, payload=await self._run(stub))
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            return Response(500, f"deadline: no result within {self._deadline:g} s")
+        with self._deadlines.limit() as limit:
+            try:
+                async with limit:
+                    return Response(200, payload=await self._run(stub))
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                return Response(500, f"deadline: no result within {self._deadlines.seconds:g} s")
 
     async def _run(self, stub: Stub) -> bytes:
         _, transaction = self._find(stub.args)
