@@ -110,6 +110,7 @@ def peer(plan: Plan, identities: Identities, org: Organisation) -> dict[str, Any
             "mode": "net",
             "keepalive": 0,
             "logging": {"level": "info", "shim": "warning"},
+            "runtimeParams": {"useWriteBatch": True, "useGetMultipleKeys": True},  # 3.x; 2.5 skips it
             "system": dict.fromkeys(("_lifecycle", "cscc", "lscc", "qscc"), "enable"),
         },
         "ledger": {

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from enum import Enum
 
 from chaincode.shim.dispatch import Chaincode
-from chaincode.shim.errors import Refusal
-from chaincode.shim.exchange import KIND, MESSAGE_LIMIT, Exchange, Message, MessageType, message
+from chaincode.shim.errors import PeerError, Refusal
+from chaincode.shim.exchange import KIND, MESSAGE_LIMIT, Batches, Exchange, Message, MessageType, message
 from chaincode.shim.metrics import Metrics
 from chaincode.shim.peerstub import PeerStub
 from chaincode.shim.protos import DecodeError, chaincodes, responses, shim
@@ -50,7 +50,7 @@ class Connection:
         self._chaincode, self._package_id, self._metrics = chaincode, package_id, metrics
         self._stream = stream
         self._exchanges: dict[tuple[str, str], Exchange] = {}
-        self._batch = 0
+        self._batches = Batches()
         self._steps: dict[State, Handlers] = {
             State.CREATED: {KIND["REGISTERED"]: self._registered},
             State.ESTABLISHED: {KIND["READY"]: self._ready},
@@ -108,9 +108,9 @@ class Connection:
 
     def _ready(self, ready: Message) -> None:
         self._enter(State.READY)
-        self._batch = _batch(ready.payload)
+        self._batches = _batches(ready.payload)
         self._metrics.peers.inc()
-        logger.info("a peer is connected (batch reads: %s)", self._batch or "no")
+        logger.info("a peer is connected: %s", self._batches)
 
     def _transaction(self, request: Message) -> None:
         key = (request.channel_id, request.txid)
@@ -120,7 +120,7 @@ class Connection:
         if self.draining:
             self._complete(request, STOPPING, None)
             return
-        exchange = Exchange(self._send, request.channel_id, request.txid, self._batch)
+        exchange = Exchange(self._send, request.channel_id, request.txid, self._batches)
         self._exchanges[key] = exchange
         task = asyncio.create_task(self._serve(request, exchange))
         self.tasks.add(task)
@@ -147,11 +147,15 @@ class Connection:
             stub = PeerStub(request, exchange)
             label = self._chaincode.label(stub.args)
             response = await self._chaincode.invoke(stub)
-            event = stub.event if response.ok else None
+            if response.ok:
+                await stub.flush()
+                event = stub.event
         except DecodeError:
             response = Response(400, "the call is malformed")
         except Refusal as refusal:
             response = Response(refusal.code, refusal.to_json())
+        except PeerError as error:  # it takes the writes no more
+            response = Response(500, f"peer: {error}")
         except Exception as error:  # noqa: BLE001 - a call without an answer hangs for the peer's time-out
             logger.error("%s: %s", request.txid[:8], where(error))
             response = Response(500, "internal error")
@@ -177,11 +181,14 @@ class Connection:
             logger.info("%s %s %s %d %.1f ms", *call, extra={"fields": dict(zip(FIELDS, call, strict=True))})
 
 
-def _batch(payload: bytes) -> int:
-    """How many keys the peer reads at once, from READY (empty before Fabric 3)."""
+def _batches(payload: bytes) -> Batches:
+    """What READY offers (nothing before Fabric 3)."""
     try:
         offered = chaincodes.ChaincodeAdditionalParams.FromString(payload)
     except DecodeError:
-        logger.warning("READY carries something unknown; taking the peer for one without batch reads")
-        return 0
-    return int(offered.max_size_get_multiple_keys) if offered.use_get_multiple_keys else 0
+        logger.warning("READY carries something unknown; taking the peer for one without batches")
+        return Batches()
+    return Batches(
+        offered.max_size_get_multiple_keys if offered.use_get_multiple_keys else 0,
+        offered.max_size_write_batch if offered.use_write_batch else 0,
+    )

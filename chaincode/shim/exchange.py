@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 from chaincode.shim.errors import PeerError
@@ -18,12 +19,25 @@ KIND: dict[str, int] = dict(MessageType.items())  # protobuf's own look-up by na
 _ERROR = KIND["ERROR"]
 
 
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Keys that a peer reads and writes in one request; 0 where it knows no such request (before Fabric 3)."""
+
+    reads: int = 0
+    writes: int = 0
+
+    def __str__(self) -> str:
+        return f"reads {self.reads or 'one by one'}, writes {self.writes or 'one by one'}"
+
+
 class Exchange:
     """Requests of one transaction, at most one at a time: the peer drops a second one silently."""
 
-    def __init__(self, send: Callable[[Message], None], channel: str, tx_id: str, batch: int = 0) -> None:
+    def __init__(
+        self, send: Callable[[Message], None], channel: str, tx_id: str, batches: Batches | None = None
+    ) -> None:
         self.channel, self.tx_id = channel, tx_id
-        self.batch = batch  # keys the peer reads in one request; 0 where it has no such request
+        self.batches = batches or Batches()
         self._send = send
         self._turn = asyncio.Lock()
         self._pending: asyncio.Future[Message] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from chaincode.shim.errors import Forbidden
 from chaincode.shim.exchange import Exchange, Message
@@ -11,6 +12,13 @@ from chaincode.shim.keys import LAST, check_key, check_range, check_value
 from chaincode.shim.protos import chaincodes, common, proposals, responses, results, shim
 from chaincode.shim.stub import Modification, Page, Response, Stub
 
+_WRITES = {
+    "PUT_STATE": shim.PutState,
+    "DEL_STATE": shim.DelState,
+    "PURGE_PRIVATE_DATA": shim.PurgePrivateState,
+    "PUT_STATE_METADATA": shim.PutStateMetadata,
+}
+_BATCH_BYTES = 1 << 20  # of values, that wait for the others of their batch
 _VALIDATION_PARAMETER = "VALIDATION_PARAMETER"  # the metadata key Fabric reads
 
 
@@ -21,6 +29,8 @@ class PeerStub(Stub):
         self._exchange = exchange
         self.channel, self.tx_id = request.channel_id, request.txid
         self.event: tuple[str, bytes] | None = None
+        self._writes: list[Message] = []  # that the peer has not got yet
+        self._written = 0  # bytes of their values
         self.args = tuple(chaincodes.ChaincodeInput.FromString(request.payload).args)
         self._read_proposal(request.proposal.proposal_bytes)
 
@@ -44,7 +54,7 @@ class PeerStub(Stub):
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         for key in keys:
             check_key(key)
-        size = self._exchange.batch
+        size = self._exchange.batches.reads
         if not size:
             return [await self._get(key, "") for key in keys]
         values: list[bytes | None] = []
@@ -57,7 +67,7 @@ class PeerStub(Stub):
 
     async def delete(self, key: str) -> None:
         check_key(key)
-        await self._exchange.ask("DEL_STATE", shim.DelState(key=key).SerializeToString())
+        await self._write("DEL_STATE", key=key)
 
     async def range(self, start: str, end: str) -> AsyncIterator[tuple[str, bytes]]:
         async for item in self._range(*check_range(start, end), ""):
@@ -110,13 +120,11 @@ class PeerStub(Stub):
 
     async def delete_private(self, collection: str, key: str) -> None:
         check_key(key)
-        request = shim.DelState(key=key, collection=_named(collection)).SerializeToString()
-        await self._exchange.ask("DEL_STATE", request)
+        await self._write("DEL_STATE", key=key, collection=_named(collection))
 
     async def purge_private(self, collection: str, key: str) -> None:
         check_key(key)
-        request = shim.PurgePrivateState(key=key, collection=_named(collection)).SerializeToString()
-        await self._exchange.ask("PURGE_PRIVATE_DATA", request)
+        await self._write("PURGE_PRIVATE_DATA", key=key, collection=_named(collection))
 
     async def range_private(self, collection: str, start: str, end: str) -> AsyncIterator[tuple[str, bytes]]:
         async for item in self._range(*check_range(start, end), _named(collection)):
@@ -132,13 +140,13 @@ class PeerStub(Stub):
     async def set_validation_parameter(self, key: str, policy: bytes) -> None:
         check_key(key)
         metadata = shim.StateMetadata(metakey=_VALIDATION_PARAMETER, value=policy)
-        request = shim.PutStateMetadata(key=key, metadata=metadata).SerializeToString()
-        await self._exchange.ask("PUT_STATE_METADATA", request)
+        await self._write("PUT_STATE_METADATA", key=key, metadata=metadata)
 
     async def invoke_chaincode(self, name: str, args: Sequence[bytes], channel: str = "") -> Response:
         target = chaincodes.ChaincodeID(name=f"{name}/{channel}" if channel else name)
         call = chaincodes.ChaincodeInput(args=args)
         spec = chaincodes.ChaincodeSpec(chaincode_id=target, input=call)
+        await self.flush()  # it may write the same keys, after this one
         raw = await self._exchange.ask("INVOKE_CHAINCODE", spec.SerializeToString())
         completed = shim.ChaincodeMessage.FromString(raw)
         if completed.type != shim.ChaincodeMessage.COMPLETED:
@@ -158,8 +166,27 @@ class PeerStub(Stub):
     async def _put(self, key: str, value: bytes, collection: str) -> None:
         check_key(key)
         check_value(value)
-        request = shim.PutState(key=key, value=value, collection=collection).SerializeToString()
-        await self._exchange.ask("PUT_STATE", request)
+        await self._write("PUT_STATE", key=key, value=value, collection=collection)
+        self._written += len(value)
+        if self._written > _BATCH_BYTES:
+            await self.flush()
+
+    async def _write(self, kind: str, **fields: Any) -> None:
+        """One write: now, or later with others where the peer takes them together."""
+        size = self._exchange.batches.writes
+        if not size:
+            await self._exchange.ask(kind, _WRITES[kind](**fields).SerializeToString())
+            return
+        self._writes.append(shim.WriteRecord(type=kind, **fields))
+        if len(self._writes) >= size:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send the writes that the peer has not got yet; for the end of the transaction."""
+        writes, self._writes, self._written = self._writes, [], 0
+        if writes:
+            batch = shim.WriteBatchState(rec=writes).SerializeToString()
+            await self._exchange.ask("WRITE_BATCH_STATE", batch)
 
     async def _range(self, start: str, end: str, collection: str) -> AsyncIterator[tuple[str, bytes]]:
         query = shim.GetStateByRange(startKey=start, endKey=end, collection=collection)

@@ -25,6 +25,12 @@ from chaincode.shim.server import Tls
 
 PATIENCE = 10.0  # seconds until a test gives up
 BATCH = 100
+WRITES = {
+    "PUT_STATE": shim.PutState,
+    "DEL_STATE": shim.DelState,
+    "PURGE_PRIVATE_DATA": shim.PurgePrivateState,
+    "PUT_STATE_METADATA": shim.PutStateMetadata,
+}
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,7 @@ class FakePeer:
                 await self.answer(received)
 
     async def answer(self, request: Any) -> None:
-        """Answer one request as a peer of Fabric 2.5 would (and GET_STATE_MULTIPLE as 3.x)."""
+        """Answer one request as a peer of Fabric 2.5 would (and batches as 3.x)."""
         kind = MessageType.Name(request.type)
         self.requests.append(kind)
         if self.failing:
@@ -189,6 +195,14 @@ class FakePeer:
         return b""
 
     _purge_private_data = _del_state
+
+    def _write_batch_state(self, payload: bytes) -> bytes:
+        for record in shim.WriteBatchState.FromString(payload).rec:
+            kind = shim.WriteRecord.Type.Name(record.type)
+            names = WRITES[kind].DESCRIPTOR.fields_by_name
+            request = WRITES[kind](**{name: getattr(record, name) for name in names})
+            getattr(self, f"_{kind.lower()}")(request.SerializeToString())
+        return b""
 
     def _put_state_metadata(self, payload: bytes) -> bytes:
         request = shim.PutStateMetadata.FromString(payload)

@@ -66,7 +66,13 @@ class Assets(Contract):
         return [creator.msp_id, creator.common_name, stub.chaincode, stub.channel, str(stub.timestamp)]
 
     @transaction
+    async def fill(self, stub: Stub, keys: list[str], value: bytes) -> None:
+        for number, key in enumerate(keys):
+            await stub.put(key, value + b"%d" % number)
+
+    @transaction
     async def refuse(self, stub: Stub) -> None:
+        await stub.put("never", b"written")
         stub.set_event("never", b"sent")
         raise Conflict("not now", phase="reveal")
 
@@ -343,6 +349,56 @@ def test_batch_reads_are_used_only_when_the_peer_offers_them() -> None:
     play(old)
     play(old, ready=b"\xff\xff")
     play(new, ready=offer.SerializeToString())
+
+
+def offer(writes: int) -> bytes:
+    """READY of a peer that takes so many writes together."""
+    offered = chaincodes.ChaincodeAdditionalParams(use_write_batch=bool(writes), max_size_write_batch=writes)
+    return bytes(offered.SerializeToString())
+
+
+@pytest.mark.parametrize(("writes", "requests"), [(0, ["PUT_STATE"] * 5), (2, ["WRITE_BATCH_STATE"] * 3)])
+def test_writes_go_together_only_when_the_peer_offers_that(writes: int, requests: list[str]) -> None:
+    async def act(at: Scene) -> None:
+        keys = ["a", "b", "c", "a", "d"]
+        assert (await at.peer.invoke("tx", "fill", keys, b"v")).status == 200
+        assert at.peer.state == {"a": b"v3", "b": b"v1", "c": b"v2", "d": b"v4"}
+        assert at.peer.requests == requests
+
+    play(act, ready=offer(writes))
+
+
+def test_long_values_do_not_wait_for_a_whole_batch() -> None:
+    async def act(at: Scene) -> None:
+        assert (await at.peer.invoke("tx", "fill", ["a", "b", "c"], bytes(600_000))).status == 200
+        assert at.peer.requests == ["WRITE_BATCH_STATE"] * 2
+
+    play(act, ready=offer(1000))
+
+
+def test_every_other_request_works_with_write_batches_too() -> None:
+    async def act(at: Scene) -> None:
+        key = composite_key("colour", "red", "1")
+        at.peer.state.update({"p1": b"1", "p2": b"2", "~pair|k": b"old", key: b"x"})
+        assert (await at.peer.invoke("tx", "rest")).status == 200
+        assert set(at.peer.state) == {"p2", key, "k|VALIDATION_PARAMETER"}
+        batches = [n for n, request in enumerate(at.peer.requests) if request == "WRITE_BATCH_STATE"]
+        calling = at.peer.requests.index("INVOKE_CHAINCODE")
+        assert batches == [calling - 1, len(at.peer.requests) - 1]  # before the other writes, and at the end
+
+    play(act, ready=offer(1000))
+
+
+def test_a_refused_transaction_sends_no_writes_and_a_failing_batch_is_a_500() -> None:
+    async def act(at: Scene) -> None:
+        assert (await at.peer.invoke("tx", "refuse")).status == 409
+        assert at.peer.requests == []
+        at.peer.failing = "no more writes"
+        response = await at.peer.invoke("tx2", "put", "a", b"1")
+        assert (response.status, response.message) == (500, "peer: no more writes")
+        assert at.peer.events == {}
+
+    play(act, ready=offer(1000))
 
 
 def test_malformed_and_illegal_messages_leave_the_stream_alive(caplog: pytest.LogCaptureFixture) -> None:
