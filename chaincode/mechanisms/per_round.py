@@ -6,13 +6,14 @@ its own, and `agreed` makes one of them (chaincode/contracts/aggregation/views.p
 mechanism, designs S and MB.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from chaincode.mechanisms.base import Case, Mechanism, Outcome, settle_by_peers
 from chaincode.mtpp.rule import Integers, View
+from chaincode.view import pack
 
 GROSS = 10  # a view is an outlier if it differs from the agreed one on more than 1 in GROSS tasks
 
@@ -55,6 +56,16 @@ def outliers(views: Sequence[View], common: View) -> list[int]:
     Honest machines differ on a task or two, where the margin is nearly 0: nobody loses a bond over that.
     """
     return [i for i, view in enumerate(views) if apart(view, common)]
+
+
+def combine(seen: Mapping[str, View], alphabet: int) -> tuple[bytes, list[str]]:
+    """The agreed view of these members', packed (chaincode.view), and whose are outliers; b"" where there is none."""
+    if not seen:
+        return b"", []
+    members = sorted(seen)
+    each = [seen[member] for member in members]
+    common = agreed(each)
+    return pack(common, alphabet), [members[i] for i in outliers(each, common)]
 
 
 def apart(view: View, common: View) -> bool:

@@ -113,7 +113,7 @@ async def test_whoever_brings_the_views_can_neither_choose_nor_change_them():
         (members, {f"view/{a}": NEAR}),
         (members, {f"view/{a}": b""}),
     ):
-        await refused((400, 422), panel.agree(counted, **changes))
+        await refused((409, 422), panel.agree(counted, **changes))
     assert panel.world.network.state.digest() == before
     await panel.agree(members)
     assert (await panel.over()).next_view == cid.raw_cid(HONEST)
@@ -126,7 +126,7 @@ async def test_a_view_given_to_a_friend_alone_does_not_count():
     a, b, c = (await panel.begin()).committee
     await panel.answered({a: HONEST, b: HONEST, c: NEAR})
     await panel.witness({c: [], a: [c], b: [c]})
-    await refused(400, panel.agree([a, b, c]))
+    await refused(409, panel.agree([a, b, c]))
     await panel.agree([a, b])
     assert (await panel.over()).next_view == cid.raw_cid(HONEST)
 

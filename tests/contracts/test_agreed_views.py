@@ -126,7 +126,7 @@ async def test_a_view_that_most_could_not_get_does_not_count_and_its_member_lose
     a, b, c = (await panel.begin()).committee
     await panel.answered({a: HONEST, b: HONEST, c: FAR})
     await panel.witness({a: [c], b: [c], c: []})
-    await refused(400, panel.agree([a, b, c]))
+    await refused(409, panel.agree([a, b, c]))
     await panel.agree([a, b])
     assert (await panel.over()).next_view == cid.raw_cid(HONEST)
     assert await panel.gains() == {c: -panel.money, TREASURY: panel.money}

@@ -15,7 +15,6 @@ from typing import Annotated
 import msgspec
 
 from chaincode import cid, committees, scoring
-from chaincode import view as views
 from chaincode.contracts import keys, state
 from chaincode.contracts.aggregation.committee import acted, late, next_attempt, once
 from chaincode.contracts.aggregation.ending import end
@@ -24,7 +23,7 @@ from chaincode.mechanisms import per_round
 from chaincode.mtpp import View
 from chaincode.records import Job, MemberId, RoundState, Witness
 from chaincode.shim import Stub
-from chaincode.shim.errors import Invalid, Unprocessable
+from chaincode.shim.errors import Conflict, Invalid, Unprocessable
 
 replace = msgspec.structs.replace
 Members = Annotated[list[MemberId], msgspec.Meta(max_length=101)]  # as many as a committee may have
@@ -66,7 +65,7 @@ async def agree(stub: Stub, job: Job, current: RoundState, now: int) -> RoundSta
     seen = {member: await _view(stub, job, current, member) for member in counted}
     hidden = [m for m in current.voters if 2 * sum(m in each for each in missed) > len(current.committee)]
     current = replace(current, forfeited=sorted({*current.forfeited, *hidden}))
-    data, far = await asyncio.to_thread(combine, seen, job.spec.alphabet)
+    data, far = await asyncio.to_thread(per_round.combine, seen, job.spec.alphabet)
     if 2 * (len(seen) - len(far)) <= len(current.committee):  # nobody can say who is right
         return await next_attempt(stub, job, current, now)
     agreed = replace(
@@ -85,22 +84,13 @@ async def give_up(stub: Stub, job: Job, current: RoundState, now: int) -> RoundS
     return await next_attempt(stub, job, current, now)
 
 
-def combine(seen: Mapping[str, View], alphabet: int) -> tuple[bytes, list[str]]:
-    """The agreed view of these, packed, and whose views are far from it; b"" and nobody if there is none. Pure."""
-    if not seen:
-        return b"", []
-    members = sorted(seen)
-    each = [seen[member] for member in members]
-    common = per_round.agreed(each)
-    return views.pack(common, alphabet), [members[i] for i in per_round.outliers(each, common)]
-
-
 def _check_complete(counted: Collection[str], transient: Mapping[str, bytes]) -> None:
+    """Refuse (409: a witness may just have changed what counts) any other views than those that count."""
     given = {name.removeprefix(PREFIX) for name in transient}
     if given - set(counted):
-        raise Invalid("a view is given that does not count")
+        raise Conflict("a view is given that does not count (any more)")
     if set(counted) - given:
-        raise Invalid("every view that counts must be given", missing=sorted(set(counted) - given)[:5])
+        raise Conflict("every view that counts must be given", missing=sorted(set(counted) - given)[:5])
 
 
 async def _view(stub: Stub, job: Job, current: RoundState, member: str) -> View:
