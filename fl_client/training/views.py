@@ -25,8 +25,9 @@ def view_of(scores: np.ndarray) -> View:
     rows = np.arange(len(known))
     with np.errstate(invalid="ignore"):  # infinity less infinity
         difference = known[rows, order[:, 0]] - known[rows, order[:, 1]]
-    margin = np.clip(np.rint(SCALE * np.nan_to_num(difference, nan=0.0)), 0, packed.MARGIN_MAX)
-    return View(order[:, 0].astype(np.int64), order[:, 1].astype(np.int64), margin.astype(np.int64))
+    most = packed.MARGIN_MAX / SCALE
+    margin = np.rint(SCALE * np.clip(np.nan_to_num(difference, nan=0.0), 0, most)).astype(np.int64)
+    return View(order[:, 0].astype(np.int64), order[:, 1].astype(np.int64), margin)
 
 
 def public_view(trainer: Learns, weights: Weights, items: np.ndarray, alphabet: int) -> bytes:
