@@ -81,10 +81,16 @@ class PublicViews:
                 "round %d ended with the view %s, but its views make %s", state.round, state.next_view, name
             )
             return False
-        if await self.differs(state.result, self._unpacked(made)):
-            log.error("round %d: the agreed view %s is far from this machine's", state.round, name)
+        try:
+            other = await self.differs(state.result, self._unpacked(made))
+        except ValueError as fault:
+            log.error(
+                "round %d ended with %s, which is no model of the job: %s", state.round, state.result, fault
+            )
             return False
-        return True
+        if other:
+            log.error("round %d: the agreed view %s is far from this machine's", state.round, name)
+        return not other
 
     async def differs(self, model: str, view: View) -> bool:
         """Whether a view is far from what the model answers on this machine."""

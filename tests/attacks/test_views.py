@@ -50,6 +50,21 @@ async def test_a_members_view_cannot_be_copied_before_all_are_committed_to():
     assert await panel.gains() == {c: -panel.money, TREASURY: panel.money}
 
 
+@story
+async def test_a_view_cannot_be_exchanged_once_it_is_committed_to():
+    panel = await Viewers.settled()
+    members = (await panel.begin()).committee
+    await panel.voted()
+    panel.views = dict.fromkeys(members, HONEST)
+    for member in members:
+        await panel.commit(member, RIGHT)
+    await panel.move()
+    panel.views[members[0]] = NEAR
+    await refused(422, panel.reveal(members[0]))
+    panel.views[members[0]] = HONEST
+    await panel.reveal(members[0])
+
+
 @pytest.mark.parametrize("wrong", ["absent", "another", "shorter", "longer", "equal labels", "unnamed"])
 @story
 async def test_a_view_is_revealed_with_its_own_sound_bytes_or_not_at_all(wrong: str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from chaincode.records import TREASURY, Outcome, RoundState
 from fl_client.agent import Agent
 from fl_client.beacon import DevBeacon
 from fl_client.committee import Aggregator
-from fl_client.demo.cast import GlobalCopier
 from fl_client.errors import BadInput, NotStored
 from fl_client.incentives.perceptron import Perceptron
 from fl_client.incentives.synthetic import FEATURES, HIDDEN, Synthetic
@@ -28,7 +27,7 @@ from fl_client.public_views import PublicViews
 from fl_client.steps import Learner, Seat
 from fl_client.store import DirectoryStore, Store
 from fl_client.training import parameters
-from fl_client.training.behaviour import Behaviour, Honest
+from fl_client.training.behaviour import Behaviour, Honest, Work
 from fl_client.training.views import public_view
 from tests import aggregation_faults as faults
 from tests.attacks.replay import Replay
@@ -51,6 +50,16 @@ class Machine(Perceptron):
         exact = super().probabilities(weights, x)
         noise = np.random.default_rng(self._place).normal(0, 1e-4, exact.shape)
         return exact + (noise if self._place == ODD else 0)
+
+
+class Copier:
+    """Reports the labels of the round's global model, and contributes nothing: no data, no training."""
+
+    def train(self, work: Work) -> Sequence[np.ndarray]:
+        return work.weights
+
+    def infer(self, work: Work, weights: Sequence[np.ndarray]) -> np.ndarray:
+        return work.trainer.predict(work.weights, work.batch)
 
 
 class Watching:
@@ -108,7 +117,7 @@ class Federation:
         assert job is not None
         seats = []
         for place, ledger in enumerate(members):
-            conduct: Behaviour = GlobalCopier() if place == COPIER else Honest()
+            conduct: Behaviour = Copier() if place == COPIER else Honest()
             x, y = problem.private(place, MEMBERS)
             learner = Learner(problem, Machine(place), conduct, x, y, 1, 2, 60, place)  # type: ignore[arg-type]
             journal = Journal(directory / f"journal-{place}")

@@ -33,7 +33,7 @@ from fl_client.training.behaviour import Behaviour, Honest
 from fl_client.training.views import public_view
 from network.progress import silent
 from tests import aggregation_faults as faults
-from tests.contracts.test_view_agents import GlobalCopier
+from tests.contracts.test_view_agents import Copier
 from tests.network.test_aggregation_whole import WINDOW, Cast
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(420)]
@@ -121,7 +121,7 @@ def machine() -> Perceptron:
 
 def seat(cast: Cast, job: Job, place: int) -> Seat:
     problem = Synthetic(1, labels=LABELS, public_items=ITEMS, private_items=900)
-    conduct: Behaviour = GlobalCopier() if place == COPIER else Honest()
+    conduct: Behaviour = Copier() if place == COPIER else Honest()
     x, y = problem.private(place, MEMBERS)
     learner = Learner(problem, machine(), conduct, x, y, 1, 2, 100, place)  # type: ignore[arg-type]
     journal = Journal(cast.directory / f"journal-{place}")
