@@ -28,7 +28,7 @@ STATEMENT_PAGE = 100  # lines in one page
 CreditIds = Annotated[list[Annotated[str, msgspec.Meta(max_length=160)]], msgspec.Meta(max_length=SPENDABLE)]
 
 TREASURY = "treasury"
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -188,6 +188,7 @@ class JobSpec(Record, frozen=True, kw_only=True):
     model: str  # CID of the initial model
     public_set: str  # CID of the public items
     public_view: str = ""  # CID of a public model's answers on them (chaincode.view), where the rule needs it
+    agree_view: bool = False  # it is the initial model's; the committee agrees on one of each later model
     model_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**30)]
     public_items: Annotated[int, msgspec.Meta(ge=2, le=2**22)]  # every client shuffles them
     tasks: Positive
@@ -241,7 +242,8 @@ class JobSpec(Record, frozen=True, kw_only=True):
         if self.committee == 1:
             return self.aggregate_seconds
         posted = self.aggregate_seconds + self.challenge_rounds * period
-        return 3 * self.aggregate_seconds + (posted if self.aggregation == "optimistic" else 0)
+        viewed = 2 * self.aggregate_seconds if self.agree_view else 0
+        return 3 * self.aggregate_seconds + viewed + (posted if self.aggregation == "optimistic" else 0)
 
 
 class Job(Record, frozen=True, kw_only=True):
@@ -282,6 +284,7 @@ class Stage(StrEnum):
     CHALLENGE = "challenge"  # optimistic: posted, and final unless challenged
     COMMIT = "commit"  # digests of the committee's answers
     REVEAL = "reveal"  # the answers
+    WITNESS = "witness"  # agreed views: the model is decided; which views of it the committee holds
 
 
 class Reason(StrEnum):
@@ -309,6 +312,7 @@ class RoundState(Record, frozen=True, kw_only=True):
     model: str
     batch_round: int
     deadline: int
+    view: str = ""  # CID of the public view that scores the round's reports, where the rule needs one
     qualification: int = 0  # the round whose scores later rounds pay by, where the mechanism vests
     extensions: int = 0
     pairing_round: int = 0
@@ -327,6 +331,7 @@ class RoundState(Record, frozen=True, kw_only=True):
     post: str = ""  # optimistic: CID of the model the first of the committee posted
     challenger: str = ""
     result: str = ""  # CID of the model the round ends with
+    next_view: str = ""  # CID of the view of `result` on which the committee agreed
     aggregation_outcome: AggregationOutcome = (
         ""  # who decided the result; "kept": nobody, the previous model stays
     )
@@ -338,8 +343,12 @@ class RoundState(Record, frozen=True, kw_only=True):
 
     @property
     def voters(self) -> list[str]:
-        """Who votes and answers: the committee, but for one whose challenged post stands for its answer."""
-        return [m for m in self.committee if not (self.challenger and m == self.aggregator)]
+        """Who votes and answers: the committee, but for one whose challenged post stands for its answer.
+
+        Once the model is decided also without those who have answered otherwise or not at all.
+        """
+        out = {*self.forfeited, *([self.aggregator] if self.challenger else [])}
+        return [member for member in self.committee if member not in out]
 
 
 class Lock(Record, frozen=True, kw_only=True):
@@ -364,12 +373,20 @@ class Ballot(Record, frozen=True, kw_only=True):
     refused: dict[str, Reason]
 
 
+class Witness(Record, frozen=True, kw_only=True):
+    """Which views a committee member holds: all but these members'."""
+
+    missing: list[str]
+
+
 class Progress(Record, frozen=True, kw_only=True):
     """What an attempt's committee has done so far."""
 
     ballots: dict[str, Ballot]
     committed: dict[str, str]  # member -> digest
     answers: dict[str, str]  # member -> CID
+    views: dict[str, str] = {}  # member -> CID of its view of the model it answered with
+    witnesses: dict[str, Witness] = {}
 
 
 class Outcome(Record, frozen=True, kw_only=True):

@@ -48,8 +48,13 @@ def reports_in(spec: JobSpec, state: RoundState) -> bool:
 
 
 def needs_view(spec: JobSpec, state: RoundState) -> bool:
-    """Whether the round cannot be scored without the job's public view."""
+    """Whether the round cannot be scored without a public view."""
     return bool(RULES[spec.rule].needs) and reports_in(spec, state)
+
+
+def agrees_view(spec: JobSpec, state: RoundState) -> bool:
+    """Whether the round's committee also agrees on a view of its model, by which the next round is scored."""
+    return spec.agree_view and state.round < spec.rounds
 
 
 def qualifies(spec: JobSpec, state: RoundState) -> bool:

@@ -12,12 +12,13 @@ import secrets
 from collections.abc import Iterable
 from typing import Any, cast
 
-from chaincode import cid, commitment
+from chaincode import cid, commitment, scoring
 from chaincode.records import Reason, RoundState, Stage
 from fl_client import aggregator
 from fl_client.errors import BadInput, CandorError, NotStored, TooLarge
 from fl_client.journal import Answer
 from fl_client.named import resolve
+from fl_client.public_views import PublicViews
 from fl_client.steps import Seat, counted
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class Aggregator:
     """One client's part in aggregation; honest. Tests subclass it to lie, stay silent or copy."""
 
     def __init__(self, seat: Seat) -> None:
-        self.seat = seat
+        self.seat, self.views = seat, PublicViews(seat)
         self._done: set[tuple[int, int, Stage]] = set()
         self._latest: tuple[tuple[int, list[str]], bytes] | None = None
 
@@ -48,6 +49,8 @@ class Aggregator:
                 await self.commit(state)
             case Stage.REVEAL if await self._still_to(state):
                 await self.reveal(state)
+            case Stage.WITNESS if await self._still_to(state):
+                await self.views.witness(state)
             case _:
                 return False
         self._did(state)
@@ -76,24 +79,34 @@ class Aggregator:
         seat = self.seat
         answer = seat.journal.find_answer(seat.job.id, state.round, state.attempt)
         if answer is None:
-            model = cid.file_cid(await self.combined(state, state.valid))
-            answer = Answer(model, secrets.token_bytes(commitment.SALT_BYTES))
+            model = await self.combined(state, state.valid)
+            view = await self.views.own(model) if scoring.agrees_view(seat.job.spec, state) else b""
+            answer = Answer(cid.file_cid(model), secrets.token_bytes(commitment.SALT_BYTES), view)
             seat.journal.keep_answer(seat.job.id, state.round, state.attempt, answer)
         digest = commitment.answer_digest(
-            seat.domain(state.round), state.attempt, seat.me, answer.model_cid, answer.salt
+            seat.domain(state.round), state.attempt, seat.me, answer.model_cid, answer.salt, _named(answer)
         )
         await seat.ledger.submit("Aggregation:commit", seat.job.id, state.round, state.attempt, digest.hex())
 
     async def reveal(self, state: RoundState) -> None:
-        """Store the aggregate, and open the commit."""
+        """Store the aggregate and, where views are agreed on, the own view of it; open the commit."""
         seat = self.seat
         answer = seat.journal.find_answer(seat.job.id, state.round, state.attempt)
         if answer is None:
             log.error("round %d: no answer was committed to that could be revealed", state.round)
             return
         await seat.store.put(await self.combined(state, state.valid))
+        if answer.view:
+            await seat.store.put(answer.view)
         await seat.ledger.submit(
-            "Aggregation:reveal", seat.job.id, state.round, state.attempt, answer.model_cid, answer.salt.hex()
+            "Aggregation:reveal",
+            seat.job.id,
+            state.round,
+            state.attempt,
+            answer.model_cid,
+            answer.salt.hex(),
+            _named(answer),
+            transient={"view": answer.view} if answer.view else {},
         )
 
     async def post(self, state: RoundState) -> None:
@@ -134,7 +147,12 @@ class Aggregator:
         """As anybody: move the stage on once all have acted or its window is over."""
         seat = self.seat
         beacon = await seat.beacons.latest()
-        if seat.job.beacon.time(beacon.round) >= state.deadline or await self._complete(state):
+        now = seat.job.beacon.time(beacon.round)
+        if now < state.deadline and not await self._complete(state):
+            return
+        if state.stage is Stage.WITNESS and now < state.deadline + seat.job.spec.aggregate_seconds:
+            await self.views.agree(state)
+        else:
             await seat.ledger.submit("Aggregation:finalise", seat.job.id, state.round, beacon)
 
     async def check(self, state: RoundState) -> bool:
@@ -144,7 +162,7 @@ class Aggregator:
         honest = cid.file_cid(await self.combined(state, state.valid))
         if honest != state.result:
             log.error("round %d ended with %s, but its updates make %s", state.round, state.result, honest)
-        return honest == state.result
+        return await self.views.check(state) and honest == state.result
 
     async def refuses(self, state: RoundState) -> dict[str, Reason]:
         """This client's verdict: member → why its update is not valid."""
@@ -227,10 +245,10 @@ class Aggregator:
         if state.stage is Stage.REVEAL:
             done = await self.seat.view.progress(self.seat.job.id, state.round, state.attempt)
             return set(done.committed) <= acted
-        return state.stage in (Stage.VOTE, Stage.COMMIT) and set(state.voters) <= acted
+        return state.stage in (Stage.VOTE, Stage.COMMIT, Stage.WITNESS) and set(state.voters) <= acted
 
     async def _still_to(self, state: RoundState) -> bool:
-        """Whether this client's vote, commit or reveal is due."""
+        """Whether this client's vote, commit, reveal or witness is due."""
         if self.seat.me not in state.voters:
             return False
         if self.seat.me in await self._acted(state):
@@ -246,6 +264,8 @@ class Aggregator:
                 return set(done.ballots)
             case Stage.COMMIT:
                 return set(done.committed)
+            case Stage.WITNESS:
+                return set(done.witnesses)
             case _:
                 return set(done.answers)
 
@@ -260,6 +280,11 @@ class Aggregator:
 
     def _did(self, state: RoundState) -> None:
         self._done.add((state.round, state.attempt, cast(Stage, state.stage)))
+
+
+def _named(answer: Answer) -> str:
+    """The CID of its view; "" where none is agreed on."""
+    return cid.raw_cid(answer.view) if answer.view else ""
 
 
 AGGREGATORS: dict[str, type] = {"honest": Aggregator}

@@ -28,6 +28,7 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     model_cid: str
     salt: bytes
+    view: bytes = b""  # its own of that model, where the job agrees on views: floats may differ another time
 
 
 T = TypeVar("T", bound=msgspec.Struct)

@@ -11,16 +11,16 @@ from typing import Any
 import msgspec
 
 from chaincode import cid
-from chaincode import view as views
 from chaincode.records import Job
 from fl_client import committee, steps
 from fl_client.agent import Agent
 from fl_client.beacon import BeaconSource, open_beacon
 from fl_client.connection import read_connection
 from fl_client.contracts import View
-from fl_client.errors import BadInput
+from fl_client.errors import BadInput, CandorError
 from fl_client.journal import Journal
 from fl_client.ledger import Ledger, open_ledger
+from fl_client.public_views import PublicViews
 from fl_client.steps import Learner, Seat
 from fl_client.store import Store, open_store
 from fl_client.training.behaviour import behaviour
@@ -95,15 +95,23 @@ def check_public_set(seat: Seat) -> None:
 
 
 async def check_public_view(seat: Seat) -> None:
-    """Where the job names a public view, no round can be settled unless it is sound; BadInput if it is not."""
-    spec = seat.job.spec
-    data = await steps.public_view(seat) if spec.public_view else None
-    if data is None:  # a store that is down now may be up at the settlement
+    """Where the job names a public view, no round can be settled unless it is sound; BadInput if it is not.
+
+    Where it is the initial model's, it must also be near to what that model answers on this machine.
+    """
+    spec, own = seat.job.spec, PublicViews(seat)
+    if not spec.public_view:
         return
     try:
-        views.unpack(data, spec.public_items, spec.alphabet)
+        view = await own.first()
+        other = spec.agree_view and await own.differs(spec.model, view)
     except ValueError as fault:
         raise BadInput(f"the public view of job {seat.job.id} is not one: {fault}") from fault
+    except CandorError as fault:  # a store that is down now may be up at the settlement
+        log.warning("cannot check the public view %s: %s", spec.public_view, fault)
+        return
+    if other:
+        raise BadInput(f"the public view of job {seat.job.id} is not its initial model's")
 
 
 async def run(connection: Path, identity: str, journal: Path, job: str, share: Share) -> None:

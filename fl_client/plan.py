@@ -103,6 +103,17 @@ _PER_ROUND = [
     Attack("zero updates", "1.00"),
     Attack("copying a colleague's report: both together", "2.00 to 2.26"),
 ]
+_MATCHED = [  # matched blocks, by a view of each round's model
+    _IDLE,
+    Attack("copying the global model's labels", "0"),
+    Attack("extrapolating the global model", ".16 to .31"),
+    Attack("training on revealed labels alone", ".73 to 2.42"),
+    Attack("replaying a peer's reports", ".59 to 1.00"),
+    Attack("training once, then on revealed labels", "1.06 to 2.67"),
+    Attack("10 % of the data", ".54 to .57"),
+    Attack("zero updates", "1.00 to 1.04"),
+    Attack("copying a colleague's report: both together", "2.00 to 2.37"),
+]
 _PAPER = [
     _IDLE,
     Attack("copying the global model's labels", ".92 to 1.68"),
@@ -210,21 +221,25 @@ def _people(spec: JobSpec) -> Iterator[tuple[str, str]]:
 
 def _incentives(spec: JobSpec) -> Iterator[tuple[str, str]]:
     mechanism = MECHANISMS[spec.mechanism]
+    copied = "the public model's labels or "
     if not mechanism.vests and spec.rounds >= 3:
         yield (
             "mechanism",
-            f"{spec.mechanism} pays who has no data: for the public model's labels or what was revealed before",
+            f"{spec.mechanism} pays who has no data: for {'' if spec.agree_view else copied}what was revealed before",
         )
     if spec.rule == "correlated-agreement":
         yield (
             "rule",
             "correlated-agreement turns honest pay negative under strong label skew (.14 to .69 of clients)",
         )
-    if RULES[spec.rule].needs:
+    if RULES[spec.rule].needs and not spec.agree_view:
         yield (
-            "public_view",
-            f"stays the same in all rounds: {spec.rule} scores copies of that model 0, not copies of later ones",
+            "agree_view",
+            f"is off, the view stays the same in all rounds: {spec.rule} scores copies of that model 0, not copies "
+            "of later ones",
         )
+    if spec.rule == "conditional":
+        yield "rule", "conditional pays whoever reports the public model's second label where it is unsure"
     if spec.rule == "output-agreement":
         yield "rule", "output-agreement pays whoever always reports the most frequent label"
     if spec.combine == "mean":
@@ -268,6 +283,8 @@ def _paid(spec: JobSpec, accuracy: float | None, score: float) -> Expected:
 def _known(spec: JobSpec) -> list[Attack]:
     mechanism = MECHANISMS[spec.mechanism]
     if not mechanism.vests:
+        if spec.rule == "matched-blocks" and spec.agree_view and mechanism.local_only:
+            return _MATCHED
         return _PER_ROUND if mechanism.local_only else _PAPER
     together = _POOLED if spec.pay_by_organisation else _APART
     return [*(_SHARP if spec.mechanism == SHARP else _VESTS), *together]

@@ -18,7 +18,6 @@ import msgspec
 import numpy as np
 
 from chaincode import cid, commitment, report, scoring
-from chaincode import view as views
 from chaincode.encoding import domain
 from chaincode.mechanisms import MECHANISMS
 from chaincode.records import Job, Member, Phase, Reveal, RoundState
@@ -27,6 +26,7 @@ from fl_client.contracts import View
 from fl_client.errors import BadBeacon, CandorError, Disagreement, Refused
 from fl_client.journal import Journal, Prepared
 from fl_client.ledger.base import Ledger
+from fl_client.public_views import PublicViews
 from fl_client.store.base import Store
 from fl_client.training import behaviour, parameters
 from fl_client.training.problem import Problem
@@ -220,8 +220,8 @@ async def seal(seat: Seat, state: RoundState) -> None:
 async def settle(seat: Seat, state: RoundState) -> None:
     """Step 8: bring the sampling beacon and every revealed report; the contract scores and pays.
 
-    In a round without reports the beacon alone, from which the committee is drawn. Where the rule needs the job's
-    public view, that too, and the beacon that drew the batch.
+    In a round without reports the beacon alone, from which the committee is drawn. Where the rule needs a public
+    view, the round's, too, and the beacon that drew the batch.
     """
     sampling = await seat.beacons.at(state.sampling_round)
     reveals = await counted(seat, state) if scoring.reports_in(seat.job.spec, state) else {}
@@ -233,22 +233,12 @@ async def settle(seat: Seat, state: RoundState) -> None:
     transient = {f"report/{member}": data for member, data in contents.items()}
     beacons = [sampling]
     if scoring.needs_view(seat.job.spec, state):
-        view = await public_view(seat)
+        view = await PublicViews(seat).find(state)
         if view is None:
             return
         transient["view"] = view
         beacons.append(await seat.beacons.at(state.batch_round))
     await seat.ledger.submit("Settlement:settle", seat.job.id, state.round, *beacons, transient=transient)
-
-
-async def public_view(seat: Seat) -> bytes | None:
-    """The public view that the job names; None, and a line in the log, while the store does not have it."""
-    spec = seat.job.spec
-    try:
-        return await seat.store.get(spec.public_view, limit=views.size(spec.public_items))
-    except CandorError as fault:
-        log.warning("cannot fetch the public view %s: %s", spec.public_view, fault)
-        return None
 
 
 async def begin(seat: Seat, state: RoundState) -> None:

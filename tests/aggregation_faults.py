@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from chaincode import cid
+from chaincode import view as views
+from chaincode.mtpp import View
 from chaincode.records import RoundState, Stage
 from fl_client.committee import Aggregator
 from fl_client.errors import NotStored
+from fl_client.public_views import PublicViews
 from fl_client.steps import Seat
+from fl_client.store.base import Store
 from fl_client.training import parameters
 
 
@@ -74,3 +79,50 @@ class Turncoat(Aggregator):
     async def act(self, state: RoundState) -> bool:
         odd = state.attempt == 1 and self.seat.me in [state.committee[place] for place in self._places]
         return await (self._fault.act(state) if odd else super().act(state))
+
+
+class LyingView(Aggregator):
+    """Answers with the right model, and with a view in which first and second label are exchanged."""
+
+    def __init__(self, seat: Seat) -> None:
+        super().__init__(seat)
+        self.views = _Exchanged(seat)
+
+
+class HiddenView(Aggregator):
+    """Names and reveals its view, and keeps the bytes from the store."""
+
+    async def reveal(self, state: RoundState) -> None:
+        seat = self.seat
+        store, seat.store = seat.store, Withholding(seat.store, _view_bytes(seat))
+        try:
+            await super().reveal(state)
+        finally:
+            seat.store = store
+
+
+def _view_bytes(seat: Seat) -> int:
+    return views.size(seat.job.spec.public_items)
+
+
+class _Exchanged(PublicViews):
+    async def own(self, model: bytes) -> bytes:
+        spec = self.seat.job.spec
+        view = views.unpack(await super().own(model), spec.public_items, spec.alphabet)
+        return views.pack(View(view.z2, view.z, view.margin), spec.alphabet)
+
+
+class Withholding(Store):
+    """Passes contents of one size off as stored, and keeps them back."""
+
+    def __init__(self, store: Store, size: int) -> None:
+        self._store, self._size = store, size
+
+    async def put(self, data: bytes) -> str:
+        return cid.file_cid(data) if len(data) == self._size else await self._store.put(data)
+
+    async def get(self, cid: str, *, limit: int) -> bytes:
+        return await self._store.get(cid, limit=limit)
+
+    async def pin(self, cid: str) -> None:
+        await self._store.pin(cid)

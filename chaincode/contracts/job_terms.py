@@ -16,6 +16,7 @@ from chaincode.shim.errors import Unprocessable
 MAX_REPORT = 2**20
 MAX_REPORTS = 32 * 2**20
 MAX_VIEW = 2**20  # one raw block
+VIEWERS = 3  # of a committee that agrees on views: with fewer nobody else holds one, or can say who is wrong
 MAX_SETTLEMENT = 2**33  # multiply-adds: a few seconds of one core
 MAX_SLOTS = 1024
 STRATEGIES = ("fedavg", "two-layer")
@@ -76,8 +77,9 @@ def _fit(spec: JobSpec) -> Iterator[tuple[str, str]]:
         yield field, text
         return
     if not RULES[spec.rule].needs:
-        if spec.public_view:
-            yield "public_view", f"is nothing that rule {spec.rule} looks at"
+        for field in ("public_view", "agree_view"):
+            if getattr(spec, field):
+                yield field, f"is nothing that rule {spec.rule} looks at"
         return
     try:
         if cid.parse(spec.public_view).codec != "raw":
@@ -144,6 +146,8 @@ def _committee(spec: JobSpec) -> Iterator[tuple[str, str]]:
         yield "committee", "must be odd"
     if spec.committee > spec.max_participants:
         yield "committee", "must be at most max_participants"
+    if spec.agree_view:
+        yield from _agreement(spec)
     if spec.aggregation != "optimistic":
         return
     if spec.committee < 3:
@@ -155,6 +159,19 @@ def _committee(spec: JobSpec) -> Iterator[tuple[str, str]]:
         yield "bond", "must be positive where aggregation is optimistic"
     if spec.challenge_rounds <= 2 * spec.gap:
         yield "challenge_rounds", f"must be over {2 * spec.gap} beacon rounds: twice the gap"
+
+
+def _agreement(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    """What it takes to agree on a view of each round's model."""
+    if spec.aggregation != "majority":
+        yield "aggregation", "must be majority where views are agreed on: a post is one member's view alone"
+    if spec.committee < VIEWERS:
+        yield "committee", f"must be at least {VIEWERS} where views are agreed on"
+    if spec.bond == 0:
+        yield "bond", "must be positive where views are agreed on: a gross outlier loses it"
+    size = views.size(spec.public_items) * spec.committee
+    if size > MAX_REPORTS:
+        yield "committee", f"make public views of {size} bytes; at most {MAX_REPORTS}"
 
 
 def warnings(spec: JobSpec) -> Iterator[tuple[str, str]]:

@@ -110,3 +110,13 @@ def answer(name: str, number: int, attempt: int, member_id: str) -> str:
 def opened(name: str, number: int, attempt: int, member_id: str) -> str:
     """The aggregate a committee member had committed to."""
     return _of("opened", _round(name, number), str(attempt), member_id)
+
+
+def view(name: str, number: int, attempt: int, member_id: str) -> str:
+    """The CID of a committee member's view of its aggregate."""
+    return _of("view", _round(name, number), str(attempt), member_id)
+
+
+def witness(name: str, number: int, attempt: int, member_id: str) -> str:
+    """Whose views a committee member could not get."""
+    return _of("witness", _round(name, number), str(attempt), member_id)

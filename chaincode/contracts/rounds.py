@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 
 from chaincode import cid, commitment, draw, report, scoring
+from chaincode import view as views
 from chaincode.beacon import Beacon
 from chaincode.contracts import keys, state, time
 from chaincode.contracts.job_terms import MAX_SLOTS
@@ -20,6 +21,7 @@ from chaincode.contracts.jobs import end_round
 from chaincode.contracts.settings import EndorserClock
 from chaincode.contracts.token import Postings
 from chaincode.encoding import canonical, domain
+from chaincode.mtpp import View
 from chaincode.records import (
     CreditIds,
     Hex32,
@@ -64,6 +66,7 @@ class Rounds(Contract):
                 round=round,
                 phase=Phase.COMMIT,
                 model=previous.result if previous else record.spec.model,
+                view=(previous.next_view or previous.view) if previous else record.spec.public_view,
                 batch_round=beacon.round + record.spec.gap,
                 deadline=opened + record.spec.commit_seconds,
                 qualification=previous.qualification if previous else 0,
@@ -311,6 +314,19 @@ def check_report(job: Job, report_cid: str, data: bytes | None) -> None:
         report.unpack(data, job.spec.tasks, job.spec.alphabet)
     except ValueError as fault:
         raise Unprocessable(f"report: {fault}") from fault
+
+
+def check_view(job: Job, view_cid: str, data: bytes | None) -> View:
+    """The public view of all N items, once the bytes are the one raw block the CID names; refused otherwise."""
+    if data is None:
+        raise Invalid("the view's bytes must come in the transient map")
+    try:
+        if cid.parse(view_cid).codec != "raw":
+            raise ValueError("a view is one raw block")
+        cid.check(view_cid, data)
+        return views.unpack(data, job.spec.public_items, job.spec.alphabet)
+    except ValueError as fault:
+        raise Unprocessable(f"view: {fault}") from fault
 
 
 def _check_no_report(report_cid: str, transient: Mapping[str, bytes]) -> None:

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from chaincode import cid, report, scoring
-from chaincode import view as views
+from chaincode import report, scoring
 from chaincode.beacon import Beacon
 from chaincode.contracts import keys, state, time
 from chaincode.contracts.jobs import draw_escrow, end_round
-from chaincode.contracts.rounds import announce, check_report, in_phase
+from chaincode.contracts.rounds import announce, check_report, check_view, in_phase
 from chaincode.contracts.settings import EndorserClock
 from chaincode.contracts.token import Postings
 from chaincode.encoding import canonical, domain
@@ -53,7 +52,7 @@ class Settlement(Contract):
     ) -> RoundState:
         """Anyone, with the sampling beacon and every revealed report in the transient map (report/MEMBER).
 
-        Where the rule needs the job's public view, it comes there too (view), and with it the beacon that drew
+        Where the rule needs the round's public view, it comes there too (view), and with it the beacon that drew
         the batch, which says on which items it is needed.
 
         In a round without reports nothing comes with it and nothing is scored: stakes return, who did not
@@ -136,7 +135,9 @@ class Settlement(Contract):
         """
         _check_complete(counted, stub.transient)
         reports = await asyncio.to_thread(_unpacked, job, counted, stub.transient)
-        view = await asyncio.to_thread(_viewed, job, stub.transient[VIEW]) if batch else NO_VIEW
+        view = (
+            await asyncio.to_thread(check_view, job, current.view, stub.transient[VIEW]) if batch else NO_VIEW
+        )
         base = domain(stub.channel, stub.chaincode, job.id, current.round)
         return await self._once(base, job, current, participants, counted, reports, batch, view)
 
@@ -154,7 +155,7 @@ class Settlement(Contract):
         """The scores, computed once for the same inputs however many call: the others wait for that result.
 
         The reports are no part of the key: they are checked, so the CIDs in `counted` say what they are. Nor is
-        the view, which the job names by its CID, or the batch, whose beacon's round the state names.
+        the view, which the state names by its CID, or the batch, whose beacon's round it names.
         """
         key = hashlib.sha256(base + canonical([job, current, participants, counted])).digest()
         task = self._scores.pop(key, None)
@@ -238,18 +239,9 @@ def _check_view(needed: bool, batch: Beacon | None, transient: Mapping[str, byte
     """The view and its batch's beacon come where the rule needs them, and nowhere else."""
     if needed and (batch is None or VIEW not in transient):
         missing = [name for name, given in (("batch", batch), (VIEW, transient.get(VIEW))) if given is None]
-        raise Invalid("the job's rule needs its public view and the batch's beacon", missing=missing)
+        raise Invalid("the job's rule needs the public view and the batch's beacon", missing=missing)
     if not needed and (batch is not None or VIEW in transient):
         raise Invalid("this round is settled without a public view: no view and no batch's beacon may come")
-
-
-def _viewed(job: Job, data: bytes) -> View:
-    """The public view of all N items, once its bytes are what the job names; refused otherwise."""
-    try:
-        cid.check(job.spec.public_view, data)
-        return views.unpack(data, job.spec.public_items, job.spec.alphabet)
-    except ValueError as fault:
-        raise Unprocessable(f"view: {fault}") from fault
 
 
 def _unpacked(

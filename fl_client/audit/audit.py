@@ -12,7 +12,7 @@ from chaincode.contracts import keys
 from chaincode.records import RULES_VERSION, Consortium, Job
 from fl_client.audit.blocks import Transaction
 from fl_client.audit.evidence import Evidence
-from fl_client.audit.executor import INIT, acting_member, record
+from fl_client.audit.executor import ANSWER, INIT, acting_member, record
 from fl_client.audit.findings import Class, Finding, Line, Report
 from fl_client.audit.replay import Replayed, replay
 from fl_client.audit.rounds import check_round, short
@@ -150,10 +150,13 @@ def _absent(story: Story) -> None:
         names = [each.decode(errors="replace") for each in tx.args[1:3]]
         aside = _set_aside(story, names)
         for cid, member in missing.items():
-            what = f"{short(member)}'s report" if member else "the public view"
+            thing = "view" if tx.name.startswith("Aggregation:") else "report"
+            what = f"{short(member)}'s {thing}" if member else "the public view"
             text = f"{tx.name} of {'/'.join(names)}: {what} {cid} is not to be had"
             if names[0] != story.job.id:
                 story.say("other jobs", f"{text}; taken as endorsed", tx, ok=None)
+            elif tx.name == ANSWER:  # what counts is missed where it was combined
+                story.say("view", f"{text}; the reveal is taken as endorsed", tx, ok=None)
             elif member in aside:
                 story.say("report", f"{text}; it was set aside by vote", tx, ok=None)
             else:

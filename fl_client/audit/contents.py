@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from chaincode.contracts import keys
 from chaincode.shim.memory import WorldState
-from fl_client.audit.executor import record
+from fl_client.audit.executor import counted_views, record, text
 
 LAST = "\U0010ffff"
 
@@ -43,6 +43,7 @@ def needs(state: WorldState, job: str) -> Iterator[Need]:
             yield Need(str(spec[name]), what, required)
     for number in rounds(state, job):
         current = record(state, keys.state(job, number)) or {}
+        yield from _views(state, job, number)
         for cid in dict.fromkeys((current.get("result"), current.get("post"))):
             if cid:
                 yield Need(str(cid), f"the model of round {number}", cid == current.get("result"))
@@ -51,6 +52,20 @@ def needs(state: WorldState, job: str) -> Iterator[Need]:
             yield Need(shown.get("report", ""), f"{member}'s report of round {number}", not aside)
             valid = member in current.get("valid", [])
             yield Need(shown.get("update", ""), f"{member}'s update of round {number}", valid)
+
+
+def _views(state: WorldState, job: str, number: int) -> Iterator[Need]:
+    """The agreed view, needed if it has scored the next round, and the committee's, needed if they count."""
+    current = record(state, keys.state(job, number)) or {}
+    after = record(state, keys.state(job, number + 1)) or {}
+    agreed = str(current.get("next_view", ""))
+    yield Need(agreed, f"the view of round {number}'s model", agreed == after.get("view"))
+    held = dict(counted_views(state, job, number)) if agreed else {}
+    for attempt in range(1, int(current.get("attempt", 0)) + 1):
+        prefix = keys.view(job, number, attempt, "")
+        for key, _ in state.items(prefix, prefix + LAST):
+            member, cid = key.removeprefix(prefix), text(state, key)
+            yield Need(cid, f"{member}'s view of round {number}", held.get(member) == cid)
 
 
 def reveals(state: WorldState, job: str, number: int) -> dict[str, dict[str, Any]]:

@@ -32,6 +32,8 @@ _KEYS = {
     "ballot": Class.AGGREGATE,
     "answer": Class.AGGREGATE,
     "opened": Class.AGGREGATE,
+    "view": Class.AGGREGATE,
+    "witness": Class.AGGREGATE,
 }
 _CONTRACTS = {
     "Governance": Class.GOVERNANCE,
@@ -51,7 +53,10 @@ _ROUND_FIELDS = {
         "sampling_round",
         "sampling_randomness",
     ),
-    Class.AGGREGATE: ("attempt", "committee", "valid", "result", "post", "challenger", "forfeited"),
+    Class.AGGREGATE: (
+        *("attempt", "committee", "valid", "result", "post", "challenger", "forfeited"),
+        *("view", "next_view"),
+    ),
     Class.PARTICIPANT: ("set_aside",),
 }
 _SLASHES = ("slash", "bond-lost", "bond-won", "negative-payment")

@@ -10,7 +10,7 @@ import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509 import InvalidVersion
 
-from chaincode import contracts
+from chaincode import committees, contracts
 from chaincode.beacon import BeaconInfo
 from chaincode.contracts import keys
 from chaincode.contracts.settings import Settings
@@ -22,12 +22,13 @@ from fl_client.audit.clock import AuditClock
 PATIENCE = 3600.0  # seconds for one transaction: an auditor's machine may be slow
 INIT = "Governance:init"
 REVEAL, SETTLE = "Rounds:reveal", "Settlement:settle"
+ANSWER, AGREE = "Aggregation:reveal", "Aggregation:agree"
 
 Fetch = Callable[[str], Awaitable[bytes | None]]  # content by CID
 
 
 class Absent(Exception):
-    """Content a transaction was endorsed with is not to be had: CID -> whose it is ("": the job's view)."""
+    """Content a transaction was endorsed with is not to be had: CID -> whose it is ("": the round's view)."""
 
     def __init__(self, missing: Mapping[str, str]) -> None:
         super().__init__(", ".join(missing))
@@ -96,10 +97,15 @@ class Executor:
                 f"report/{member}": (cid, member)
                 for member, cid in counted(state, tx.args[1].decode(errors="replace"), tx.args[2])
             }
-            names["view"] = public_view(state, tx.args[1].decode(errors="replace")), ""
+            names["view"] = public_view(state, tx.args[1].decode(errors="replace"), tx.args[2]), ""
+        elif tx.name == ANSWER and len(tx.args) > 6:
+            names = {"view": (tx.args[6].decode(errors="replace"), acting_member(state, tx))}
+        elif tx.name == AGREE and len(tx.args) > 2 and tx.args[2].isdigit():
+            held = counted_views(state, tx.args[1].decode(errors="replace"), int(tx.args[2]))
+            names = {f"view/{member}": (cid, member) for member, cid in held}
         else:
             return {}
-        # a round of a mechanism that takes no reports names none, nor does a job whose rule needs no view
+        # a round of a mechanism that takes no reports names none, nor does one whose rule needs no view
         contents = {name: await self._fetch(cid) for name, (cid, _) in names.items() if cid}
         missing = {names[name][0]: names[name][1] for name, data in contents.items() if data is None}
         if missing:
@@ -121,10 +127,31 @@ def counted(state: WorldState, job: str, number: bytes) -> Iterator[tuple[str, s
             yield member, str((record(state, key) or {}).get("report", ""))
 
 
-def public_view(state: WorldState, job: str) -> str:
-    """The CID of the public view that a job names; "" where it names none."""
-    spec = (record(state, keys.job(job)) or {}).get("spec")
-    return str(spec.get("public_view", "")) if isinstance(spec, dict) else ""
+def public_view(state: WorldState, job: str, number: bytes) -> str:
+    """The CID of the public view that scores a round; "" where none does."""
+    round = int(number) if number.isdigit() else 0
+    return str((record(state, keys.state(job, round)) or {}).get("view", ""))
+
+
+def counted_views(state: WorldState, job: str, number: int) -> list[tuple[str, str]]:
+    """The committee's members whose views of a round's result count, each with its view's CID."""
+    current = record(state, keys.state(job, number)) or {}
+    committee = [str(member) for member in current.get("committee") or []]
+    place = job, number, int(current.get("attempt") or 0)
+    agreeing = [m for m in committee if text(state, keys.opened(*place, m)) == current.get("result")]
+    said = [record(state, keys.witness(*place, member)) for member in agreeing]
+    missing = [list(map(str, each.get("missing") or [])) for each in said if each is not None]
+    held = committees.valid(agreeing, missing, len(committee))
+    return [(member, text(state, keys.view(*place, member))) for member in held]
+
+
+def text(state: WorldState, key: str) -> str:
+    """A stored text; "" when it is not there, or none."""
+    entry = state.get(key)
+    try:
+        return str(json.loads(entry.value)) if entry else ""
+    except ValueError:  # forged: whoever wrote it is found out
+        return ""
 
 
 def acting_member(state: WorldState, tx: Transaction) -> str:

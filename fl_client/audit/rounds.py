@@ -8,7 +8,6 @@ import msgspec
 
 from chaincode import beacon as beacons
 from chaincode import commitment, draw, report, scoring
-from chaincode import view as views
 from chaincode.beacon import Beacon
 from chaincode.contracts import keys
 from chaincode.encoding import domain
@@ -18,6 +17,7 @@ from fl_client.audit.aggregates import check_aggregate
 from fl_client.audit.blocks import Transaction
 from fl_client.audit.findings import Class, Score
 from fl_client.audit.story import Story
+from fl_client.audit.views import check_agreed_view, check_scoring_view
 
 _PAID_AT_ONCE = ("paper", "per-round")  # mechanisms whose settlement pays all of a round's pay
 
@@ -53,12 +53,13 @@ async def check_round(story: Story, number: int) -> None:
         if any(shown.report for shown in story.reveals(number).values()):
             _draws(story, number, current, settled)
             if scoring.needs_view(story.job.spec, current):
-                await _view(story, number, current, settled)
+                await check_scoring_view(story, number, current, settled)
         for member, outcome in story.outcomes(number).items():
             _outcome(story, number, member, outcome, settled)
     elif current.phase is Phase.VOID:
         story.say("end", "void: locks returned", story.last("Rounds:pair", number), round=number)
     await check_aggregate(story, number, current)
+    await check_agreed_view(story, number, current)
 
 
 def _beacon(story: Story, name: str, number: int, expected: int, randomness: str, what: str) -> bool:
@@ -170,32 +171,6 @@ def _draws(story: Story, number: int, current: RoundState, settled: Transaction)
     for member, others in drawn.items():
         text = f"{short(member)} is scored against {', '.join(map(short, others))}"
         story.say("draw", text, settled, round=number)
-
-
-async def _view(story: Story, number: int, current: RoundState, settled: Transaction) -> None:
-    """The public view that scored the round: the job's, of the batch that its beacon had drawn."""
-    spec = story.job.spec
-    try:
-        given = msgspec.json.decode(settled.args[4], type=Beacon)
-        beacons.verify(story.job.beacon, given)
-        found, fault = given.round, ""
-    except (IndexError, ValueError) as error:
-        found, fault = 0, str(error)
-    text = f"the batch's beacon {current.batch_round} verifies and was fixed beforehand"
-    right = not fault and found == current.batch_round
-    story.check(right, Class.BEACON, "beacon", text, settled, round=number, found=fault or found)
-    data = await story.evidence.content(spec.public_view)
-    if data is None:
-        text = f"the public view {spec.public_view} is not to be had"
-        return story.say("view", text, settled, round=number, ok=False)
-    try:
-        views.unpack(data, spec.public_items, spec.alphabet)
-        fault = ""
-    except ValueError as error:
-        fault = str(error)
-    text = f"the public view of {spec.public_items} items hashes to the job's CID"
-    story.check(not fault, Class.REPORT, "view", text, settled, round=number, found=fault)
-    return None
 
 
 def _outcome(story: Story, number: int, member: str, outcome: Outcome, settled: Transaction) -> None:

@@ -27,9 +27,9 @@ from fl_client.training.behaviour import Behaviour, Honest, Learns, Past, Work
 from fl_client.training.digits import Digits
 from fl_client.training.parameters import subtract
 from fl_client.training.problem import Problem
+from fl_client.training.views import view_of
 
 Weights = Sequence[np.ndarray]
-MARGIN = 1 << 16  # a margin of 1 in the public view's integers
 
 # name → (class, its settings, the shape of its perceptron)
 PROBLEMS: dict[str, tuple[type, dict[str, Any], tuple[int, int, int]]] = {
@@ -162,11 +162,8 @@ class World:
 
     def view(self, public: Federation, number: int) -> View:
         """What the global model of the round says about its batch, in integers."""
-        scores = self.trainer.probabilities(public.models[number - 1], self.public[self.items[number - 1]])
-        order = np.argsort(-scores, axis=1, kind="stable")
-        rows = np.arange(len(scores))
-        margin = np.rint(MARGIN * (scores[rows, order[:, 0]] - scores[rows, order[:, 1]])).astype(np.int64)
-        return View(order[:, 0], order[:, 1], margin)
+        items = self.public[self.items[number - 1]]
+        return view_of(self.trainer.probabilities(public.models[number - 1], items))
 
     def local_accuracy(self) -> list[float]:
         """Each client's: of a model of its data alone, on held-out items."""

@@ -66,6 +66,7 @@ async def sound(at: Scene) -> Sound:
         "action": [_json(action) for action in actions], "digest": hashes,
         "salt": [work.salt.hex().encode() for work in works],
         "report_cid": [work.report.encode() for work in works], "update_cid": [UPDATE.encode()],
+        "view": [b"", MODEL.encode()], "missing": [b"[]", _json([member.decode() for member in members[:1]])],
         "model": [MODEL.encode()], "refused": [b"{}", _json({at.members[0].member_id: "missing"})],
         "valid": [_json([m.decode() for m in members])], "attempt": [b"1"], "memo": [b"memo"], "after": [b""],
         "signature": hashes, "phase": [b"commit"], "organisations": [_json(ORGANISATIONS)], "freshness": [b"5"],

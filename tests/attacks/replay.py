@@ -12,7 +12,7 @@ import msgspec
 
 from chaincode.beacon import Beacon
 from chaincode.contracts import Consortium, keys, state
-from chaincode.records import Reveal, RoundState
+from chaincode.records import Reveal, RoundState, Witness
 from chaincode.shim import Identity
 from chaincode.shim.memory import Endorsement, MemoryStub, ReadWriteSet, WorldState, endorse
 from fl_client.ledger.embedded import BlockRecord, TransactionRecord
@@ -66,18 +66,33 @@ class Replay:
         """What is in no block: the reports, by the CIDs that are."""
         if args[0] == b"Rounds:reveal":
             return {"report": self._store[args[3].decode()]} if args[3] else {}
-        if args[0] != b"Settlement:settle":
+        if args[0] == b"Aggregation:reveal":
+            return {"view": self._store[args[6].decode()]} if len(args) > 6 and args[6] else {}
+        if args[0] not in (b"Settlement:settle", b"Aggregation:agree"):
             return {}
         job, round = args[1].decode(), int(args[2])
         current = await state.read(stub, keys.state(job, round), RoundState, "round")
+        if args[0] == b"Aggregation:agree":
+            return await self._views(stub, current)
         reveals = await state.under(stub, keys.reveal(job, round), Reveal)
         reports = {
             f"report/{member}": self._store[shown.report]
             for member, shown in reveals.items()
             if member not in current.set_aside and shown.report
         }
-        named = (await state.job(stub, job)).spec.public_view
-        return reports | ({"view": self._store[named]} if named else {})
+        return reports | ({"view": self._store[current.view]} if current.view else {})
+
+    async def _views(self, stub: MemoryStub, current: RoundState) -> dict[str, bytes]:
+        """Those of members whom more than half of the committee have not called missing."""
+        place = current.job, current.round, current.attempt
+        said = await state.under(stub, keys.witness(*place, ""), Witness)
+        held = [
+            m
+            for m in current.voters
+            if 2 * sum(m not in each.missing for each in said.values()) > len(current.committee)
+        ]
+        names = {m: msgspec.json.decode(await stub.get(keys.view(*place, m)) or b"", type=str) for m in held}
+        return {f"view/{member}": self._store[name] for member, name in names.items()}
 
 
 def apply_recorded(blocks: Sequence[BlockRecord]) -> WorldState:

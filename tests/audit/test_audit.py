@@ -181,7 +181,12 @@ def test_no_transaction_takes_transient_data_that_the_audit_cannot_put_together(
         for name, each in transactions.items()
         if each.transient
     }
-    assert taken == {"Rounds:reveal": ("report",), "Settlement:settle": ("report/*", "view")}
+    assert taken == {
+        "Rounds:reveal": ("report",),
+        "Settlement:settle": ("report/*", "view"),
+        "Aggregation:reveal": ("view",),
+        "Aggregation:agree": ("view/*",),
+    }
 
 
 def test_a_job_that_is_not_there_cannot_be_exported(tmp_path: Path):

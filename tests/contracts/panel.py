@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from chaincode import cid, commitment
 from chaincode.encoding import domain
@@ -26,12 +26,16 @@ class Panel:
     round: int = 1
     salts: dict[tuple[int, str], tuple[str, bytes]] = field(default_factory=dict)
     before: dict[str, int] = field(default_factory=dict)
+    view: bytes = b""  # what scores the round, where the rule needs a public view
+    views: dict[str, bytes] = field(default_factory=dict)  # member -> its view of its aggregate
 
     @classmethod
-    async def settled(cls, count: int = 5, *, updates: Mapping[int, str] | None = None, **spec: Any) -> Panel:
+    async def settled(
+        cls, count: int = 5, *, updates: Mapping[int, str] | None = None, view: bytes = b"", **spec: Any
+    ) -> Self:
         """Everybody has committed, revealed and been paid; `updates`: place -> CID of its update."""
         world, members, made = await ready(count, **({"committee": 3, "rounds": 1} | spec))
-        panel = cls(world, {who.member_id: who for who in members}, made)
+        panel = cls(world, {who.member_id: who for who in members}, made, view=view)
         await panel.play(updates or {})
         return panel
 
@@ -49,7 +53,7 @@ class Panel:
         for member, who in self.members.items():
             await world.reveal(who, works[member], round=self.round)
         await world.seal(round=self.round, late=False)
-        await world.settle(works, round=self.round)
+        await world.settle(works, round=self.round, view=self.view)
         self.before = {account: await world.balance(account) for account in (*self.members, TREASURY)}
 
     @property
@@ -74,17 +78,22 @@ class Panel:
 
     async def commit(self, member: str, model: str) -> None:
         attempt = (await self.state()).attempt
-        salt = secrets.token_bytes(32)
+        salt, name = secrets.token_bytes(32), self.named(member)
         self.salts[attempt, member] = (model, salt)
         base = domain(self.world.network.channel, self.world.network.chaincode, "job", self.round)
-        digest = commitment.answer_digest(base, attempt, member, model, salt)
+        digest = commitment.answer_digest(base, attempt, member, model, salt, name)
         await self.members[member].submit("Aggregation:commit", "job", self.round, attempt, digest.hex())
 
     async def reveal(self, member: str) -> None:
         attempt = (await self.state()).attempt
         model, salt = self.salts[attempt, member]
-        call = ("Aggregation:reveal", "job", self.round, attempt, model, salt.hex())
-        await self.members[member].submit(*call)
+        call = ("Aggregation:reveal", "job", self.round, attempt, model, salt.hex(), self.named(member))
+        beside = {"view": self.views[member]} if member in self.views else {}
+        await self.members[member].submit(*call, transient=beside)
+
+    def named(self, member: str) -> str:
+        """The CID of its view; "" if it has none."""
+        return cid.raw_cid(self.views[member]) if member in self.views else ""
 
     async def move(self, *, late: bool = False) -> RoundState:
         """`finalise` by somebody without a stake in it; `late`: once the window is over."""

@@ -7,9 +7,10 @@ import random
 
 import pytest
 
-from chaincode.records import TREASURY, Phase, Stage
+from chaincode.records import TREASURY, Phase, RoundState, Stage
 from fl_client.errors import Refused
 from tests.contracts.panel import OTHER, RIGHT, WRONG, Panel, optimistic
+from tests.contracts.viewers import FAR, HONEST, NEAR, Viewers, model_view
 
 SEEDS = range(30)
 STEPS = 400
@@ -20,6 +21,11 @@ def test_a_random_aggregation_always_ends_with_all_money_somebodys(seed):
     asyncio.run(_play(random.Random(seed)))  # noqa: S311  # a test's choices
 
 
+@pytest.mark.parametrize("seed", SEEDS[:20])
+def test_so_does_one_that_agrees_on_a_view(seed):
+    asyncio.run(_play_views(random.Random(seed)))  # noqa: S311  # a test's choices
+
+
 async def _play(rng: random.Random) -> None:
     posting = rng.random() < 0.5
     terms = {"attempts": rng.randint(1, 3), "bond": rng.choice([1, 50])}
@@ -27,6 +33,22 @@ async def _play(rng: random.Random) -> None:
     panel = await Panel.settled(
         rng.randint(3, 6), **(optimistic(**terms) if posting else {"committee": size, **terms})
     )
+    state = await _until_over(panel, rng)
+    assert (await panel.ended()) == state
+    assert state.aggregation_outcome in ("sole", "majority", "optimistic", "kept")
+
+
+async def _play_views(rng: random.Random) -> None:
+    """Any round but the last: who answers with the same model may still have any view of it."""
+    terms = {"attempts": rng.randint(1, 3), "bond": rng.choice([1, 50]), "committee": rng.choice([3, 5])}
+    panel = await Viewers.settled(rng.randint(3, 6), **terms)
+    panel.views = {m: rng.choice([HONEST, HONEST, HONEST, NEAR, FAR, model_view(9)]) for m in panel.members}
+    await _until_over(panel, rng)
+    state = await panel.over()
+    assert (state.aggregation_outcome, bool(state.next_view)) in (("majority", True), ("kept", False))
+
+
+async def _until_over(panel: Panel, rng: random.Random) -> RoundState:
     await panel.begin()
     for _ in range(STEPS):
         state = await panel.state()
@@ -39,9 +61,8 @@ async def _play(rng: random.Random) -> None:
                 raise
         else:
             await panel.world.holdings()
-    state = await panel.ended()
-    assert state.aggregation_outcome in ("sole", "majority", "optimistic", "kept")
     await _check_money(panel)
+    return await panel.state()
 
 
 async def _anything(panel: Panel, rng: random.Random, committee: list[str]) -> None:
@@ -77,6 +98,11 @@ async def _anything(panel: Panel, rng: random.Random, committee: list[str]) -> N
                 raise
         case Stage.REVEAL if (state.attempt, member) in panel.salts:
             await panel.reveal(member)
+        case Stage.WITNESS if isinstance(panel, Viewers):
+            if rng.random() < 0.5:
+                await panel.witness({member: rng.sample(state.voters, rng.choice([0, 0, 0, 1, 2]))})
+            else:
+                await panel.agree(rng.sample(state.voters, rng.randint(0, len(state.voters))))
 
 
 async def _check_money(panel: Panel) -> None:

@@ -243,5 +243,5 @@ def test_views_of_the_public_model_become_one() -> None:
 def test_only_a_gross_outlier_among_the_views_is_named() -> None:
     z = list(range(10)) * 2
     near, far = [*z[:-2], 0, 0], [0] * 20
-    views = [view(labels, z, z) for labels in (z, z, near, far)]
+    views = [view(labels, [each + 10 for each in z], z) for labels in (z, z, near, far)]
     assert outliers(views, agreed(views)) == [3]

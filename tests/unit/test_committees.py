@@ -66,19 +66,20 @@ def test_the_documents_tables_are_the_functions():
         assert committees.table(members) in text, f"regenerate the table of {members} in {DOCS}"
 
 
-def test_an_answers_digest_binds_round_attempt_member_and_model():
+def test_an_answers_digest_binds_round_attempt_member_model_and_view():
     base, salt = domain("channel", "candor", "job", 1), bytes(range(32))
     one = commitment.answer_digest(base, 1, "m", "c", salt)
-    assert one.hex() == "0f6e8897219651e466d4d6c1f71993460978dc54ade714458574a13a1a120306"
+    assert one.hex() == "14da7f6a26719dbb3892e1a4e638bd567b6828d50bd1b54aa71874a931989a74"
     others = [
         commitment.answer_digest(domain("channel", "candor", "job", 2), 1, "m", "c", salt),
         commitment.answer_digest(base, 2, "m", "c", salt),
         commitment.answer_digest(base, 1, "n", "c", salt),
         commitment.answer_digest(base, 1, "m", "d", salt),
         commitment.answer_digest(base, 1, "m", "c", bytes(32)),
+        commitment.answer_digest(base, 1, "m", "c", salt, "v"),
         commitment.digest(base, "m", "c", "", salt),
     ]
-    assert len({one, *others}) == 7
+    assert len({one, *others}) == 8
     for attempt in (-1, 2**32):
         with pytest.raises(ValueError, match="attempt"):
             commitment.answer_digest(base, attempt, "m", "c", salt)

@@ -75,7 +75,9 @@ def test_a_sound_job_has_nothing_refused_and_nothing_unsafe() -> None:
         ("mechanism", {"mechanism": "per-round"}),
         ("rule", {"rule": "correlated-agreement"}),
         ("rule", {"mechanism": "paper", "rule": "output-agreement", "rounds": 2}),
-        ("public_view", {"mechanism": "per-round", "rounds": 2, "rule": "matched-blocks"}),
+        ("agree_view", {"mechanism": "per-round", "rounds": 2, "rule": "matched-blocks"}),
+        ("mechanism", {"mechanism": "per-round", "rule": "matched-blocks", "agree_view": True}),
+        ("rule", {"mechanism": "per-round", "rounds": 2, "rule": "conditional", "agree_view": True}),
         ("peers", {"mechanism": "paper", "rounds": 2, "peers": 1}),
         ("combine", {"combine": "mean"}),
     ],
@@ -133,6 +135,15 @@ def test_a_score_can_be_assumed_and_must_be_where_accuracy_does_not_decide() -> 
             plan(spec(), **wrong)
     with pytest.raises(BadInput, match="mechanism"):
         plan(spec(mechanism="none"))
+
+
+def test_copying_the_model_is_said_to_earn_nothing_where_the_view_follows_it() -> None:
+    def copying(**terms: Any) -> str:
+        attacks = plan(spec(mechanism="per-round", rule="matched-blocks", **terms)).attacks
+        return next(each.ratio for each in attacks if each.attack == "copying the global model's labels")
+
+    assert copying(agree_view=True) == "0"
+    assert copying() != "0"
 
 
 def test_attacks_come_from_the_documents_or_from_a_run_of_the_lab() -> None:

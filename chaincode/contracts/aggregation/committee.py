@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from chaincode import committees, draw
+from chaincode import committees, draw, scoring
 from chaincode.contracts import keys, state, tranches
 from chaincode.contracts.aggregation.ending import keep, refund_challenge
+from chaincode.contracts.job_terms import VIEWERS
 from chaincode.contracts.rounds import announce, in_phase
 from chaincode.encoding import domain
 from chaincode.records import Job, Member, Phase, Reveal, RoundState, Stage
@@ -30,12 +31,16 @@ async def next_attempt(stub: Stub, job: Job, current: RoundState, now: int) -> R
     """The next committee, or the previous model when the attempts or the candidates are used up.
 
     Never a smaller committee than the revealers allow: whoever keeps others away cannot decide in their place.
+    Nor one too small to agree on a view of the model: a model without a view would be paid for copying.
     """
     revealed = await eligible(stub, current)
     out = {*current.forfeited, *current.passed_over}
     candidates = [member for member in revealed if member not in out]
     attempt, size = current.attempt + 1, job.spec.committee
-    if attempt > job.spec.attempts or len(candidates) < committees.seats(size, len(revealed)):
+    least = max(
+        committees.seats(size, len(revealed)), VIEWERS if scoring.agrees_view(job.spec, current) else 0
+    )
+    if attempt > job.spec.attempts or len(candidates) < least:
         return await keep(stub, job, current, tranches.entitled(current, revealed))
     await refund_challenge(stub, job, current)
     base = domain(stub.channel, stub.chaincode, current.job, current.round)
@@ -44,7 +49,7 @@ async def next_attempt(stub: Stub, job: Job, current: RoundState, now: int) -> R
     return await enter(
         stub,
         job,
-        replace(current, attempt=attempt, committee=drawn, valid=[], post="", challenger=""),
+        replace(current, attempt=attempt, committee=drawn, valid=[], post="", challenger="", result=""),
         Stage.VOTE if len(drawn) > 1 else Stage.SOLE,
         now,
     )
@@ -75,11 +80,16 @@ async def in_stage(stub: Stub, job: str, round: int, attempt: int, stage: Stage)
         raise Conflict(
             f"the aggregation is in attempt {current.attempt}, not {attempt}", attempt=current.attempt
         )
+    check_stage(current, stage)
+    return record, current
+
+
+def check_stage(current: RoundState, stage: Stage) -> None:
+    """Refuse another stage: 425 before it, 409 after it."""
     if current.stage is not stage:
         order = list(Stage)
         kind = TooEarly if current.stage and order.index(current.stage) < order.index(stage) else Conflict
         raise kind(f"the aggregation is in stage {current.stage}, not {stage}", stage=current.stage)
-    return record, current
 
 
 async def seated(stub: Stub, current: RoundState) -> Member:

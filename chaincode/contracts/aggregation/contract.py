@@ -12,9 +12,10 @@ import msgspec
 from chaincode import cid, commitment
 from chaincode.beacon import Beacon
 from chaincode.contracts import keys, state, time
-from chaincode.contracts.aggregation import majority
+from chaincode.contracts.aggregation import majority, views
 from chaincode.contracts.aggregation.committee import (
     check_refused,
+    check_stage,
     eligible,
     enter,
     in_stage,
@@ -43,6 +44,7 @@ from chaincode.records import (
     RoundNumber,
     RoundState,
     Stage,
+    Witness,
 )
 from chaincode.shim import Contract, Stub, query, transaction
 from chaincode.shim.errors import Forbidden, NotFound, Unprocessable
@@ -109,12 +111,22 @@ class Aggregation(Contract):
         await once(stub, key, "committed")
         await state.write(stub, key, digest)
 
-    @transaction
+    @transaction(transient=(views.OWN,))
     async def reveal(
-        self, stub: Stub, job: Name, round: RoundNumber, attempt: Attempt, model: CidText, salt: Hex32
+        self,
+        stub: Stub,
+        job: Name,
+        round: RoundNumber,
+        attempt: Attempt,
+        model: CidText,
+        salt: Hex32,
+        view: CidText = "",
     ) -> None:
-        """A committee member: open its own commit."""
-        _, current = await in_stage(stub, job, round, attempt, Stage.REVEAL)
+        """A committee member: open its own commit.
+
+        Where the job agrees on views, its own view of that model belongs to it, its bytes in the transient map.
+        """
+        record, current = await in_stage(stub, job, round, attempt, Stage.REVEAL)
         member = await _voter(stub, current)
         raw = await stub.get(keys.answer(job, round, current.attempt, member))
         if raw is None:
@@ -123,10 +135,29 @@ class Aggregation(Contract):
         await once(stub, key, "revealed")
         _check_model(model)
         base = domain(stub.channel, stub.chaincode, job, round)
-        digest = commitment.answer_digest(base, current.attempt, member, model, bytes.fromhex(salt))
+        digest = commitment.answer_digest(base, current.attempt, member, model, bytes.fromhex(salt), view)
         if digest.hex() != msgspec.json.decode(raw, type=str):
             raise Unprocessable("the commit's digest is of something else")
+        await views.reveal(stub, record, current, member, view)
         await state.write(stub, key, model)
+
+    @transaction
+    async def witness(
+        self, stub: Stub, job: Name, round: RoundNumber, attempt: Attempt, missing: views.Members
+    ) -> None:
+        """A committee member: whose views of the new model it could not get."""
+        _, current = await in_stage(stub, job, round, attempt, Stage.WITNESS)
+        await views.witness(stub, current, await _voter(stub, current), missing)
+
+    @transaction(transient=(views.PREFIX + "*",))
+    async def agree(self, stub: Stub, job: Name, round: RoundNumber, beacon: Beacon) -> RoundState:
+        """Anyone, with a fresh beacon and every view that counts in the transient map (view/MEMBER).
+
+        Past the deadline, or once all have said which views they hold. The agreed view's CID ends the round.
+        """
+        record, current = await in_phase(stub, job, round, Phase.AGGREGATE)
+        check_stage(current, Stage.WITNESS)
+        return await views.agree(stub, record, current, self._fresh(record, beacon))
 
     @transaction
     async def post(
@@ -172,6 +203,8 @@ class Aggregation(Contract):
                 return await majority.close_answers(stub, record, current, now)
             case Stage.REVEAL:
                 return await majority.count_answers(stub, record, current, now)
+            case Stage.WITNESS:
+                return await views.give_up(stub, record, current, now)
         late(current, now)
         if current.stage is Stage.CHALLENGE:
             unchallenged = replace(current, result=current.post, aggregation_outcome="optimistic")
@@ -189,6 +222,8 @@ class Aggregation(Contract):
             ballots=await state.under(stub, keys.ballot(job, round, attempt, ""), Ballot),
             committed=await _texts(stub, keys.answer(job, round, attempt, "")),
             answers=await _texts(stub, keys.opened(job, round, attempt, "")),
+            views=await _texts(stub, keys.view(job, round, attempt, "")),
+            witnesses=await state.under(stub, keys.witness(job, round, attempt, ""), Witness),
         )
 
     def _fresh(self, job: Job, beacon: Beacon) -> int:
@@ -196,10 +231,10 @@ class Aggregation(Contract):
 
 
 async def _voter(stub: Stub, current: RoundState) -> str:
-    """The caller, who must be one of those who answer."""
+    """The caller, who must be one of those who answer, or whose answer was the model decided on."""
     member = await seated(stub, current)
     if member.id not in current.voters:
-        raise Forbidden("the challenged post is this member's answer")
+        raise Forbidden("the committee goes on without this member: its answer stands")
     return member.id
 
 

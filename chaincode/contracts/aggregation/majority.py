@@ -1,10 +1,13 @@
-"""The votes of a committee: which updates are valid, then the aggregate over exactly those (commit, reveal, count)."""
+"""The votes of a committee: which updates are valid, then the aggregate over exactly those (commit, reveal, count).
+
+Where the job agrees on views, views.py goes on from there.
+"""
 
 from __future__ import annotations
 
 import msgspec
 
-from chaincode import committees
+from chaincode import committees, scoring
 from chaincode.contracts import keys, state
 from chaincode.contracts.aggregation.committee import acted, eligible, enter, late, next_attempt
 from chaincode.contracts.aggregation.ending import end
@@ -42,7 +45,10 @@ async def close_answers(stub: Stub, job: Job, current: RoundState, now: int) -> 
 
 
 async def count_answers(stub: Stub, job: Job, current: RoundState, now: int) -> RoundState:
-    """All who committed have revealed or the window is over: final if more than half of the committee agree."""
+    """All who committed have revealed or the window is over: decided if more than half of the committee agree.
+
+    Final then, or, where the job agrees on views, on to the witnesses of those of this model.
+    """
     committed = await acted(stub, current, keys.answer, current.voters)
     answers = {member: await _answer(stub, current, member) for member in current.voters}
     late(current, now, complete=all(answers[member] for member in committed))
@@ -53,8 +59,10 @@ async def count_answers(stub: Stub, job: Job, current: RoundState, now: int) -> 
         return await _failed(stub, job, current, given, now)
     dissent = [member for member, answer in answers.items() if answer != result]
     forfeited = sorted({*current.forfeited, *dissent})
-    decided = replace(current, forfeited=forfeited, result=result, aggregation_outcome="majority")
-    return await end(stub, job, decided)
+    decided = replace(current, forfeited=forfeited, result=result)
+    if scoring.agrees_view(job.spec, current):
+        return await enter(stub, job, decided, Stage.WITNESS, now)
+    return await end(stub, job, replace(decided, aggregation_outcome="majority"))
 
 
 async def _failed(
