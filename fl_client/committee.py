@@ -15,7 +15,7 @@ from typing import Any, cast
 from chaincode import cid, commitment
 from chaincode.records import Reason, RoundState, Stage
 from fl_client import aggregator
-from fl_client.errors import BadInput, CandorError, NotStored, TooLarge
+from fl_client.errors import BadInput, CandorError, Disagreement, NotStored, TooLarge
 from fl_client.journal import Answer
 from fl_client.named import resolve
 from fl_client.steps import Seat, counted
@@ -30,6 +30,7 @@ class Aggregator:
         self.seat = seat
         self._done: set[tuple[int, int, Stage]] = set()
         self._latest: tuple[tuple[int, list[str]], bytes] | None = None
+        self._keeping: set[asyncio.Task[None]] = set()
 
     async def act(self, state: RoundState) -> bool:
         """Do what is due of this client in the attempt's stage, if anything; whether something was."""
@@ -63,13 +64,19 @@ class Aggregator:
         )
 
     async def vote(self, state: RoundState) -> None:
-        """Say which updates are refused and why; keep the others for those who could not fetch them."""
+        """Say which updates are refused and why; keep the others for those who could not fetch them.
+
+        Beside the rest: a slow cluster must not make this member late with its answer.
+        """
         refused = await self.refuses(state)
         await self.seat.ledger.submit(
             "Aggregation:vote", self.seat.job.id, state.round, state.attempt, refused
         )
         held = {m: shown.update for m, shown in (await counted(self.seat, state)).items() if m not in refused}
-        await asyncio.gather(*(self._pin(member, name) for member, name in held.items()))
+        for member, name in held.items():
+            task = asyncio.create_task(self._pin(member, name))
+            self._keeping.add(task)
+            task.add_done_callback(self._keeping.discard)
 
     async def commit(self, state: RoundState) -> None:
         """Commit to the aggregate over the valid set. It goes to the store only when revealed: a pin can be copied."""
@@ -118,8 +125,10 @@ class Aggregator:
         return True
 
     async def challenge(self, state: RoundState) -> None:
-        """Put up a bond against the post; without the money for it somebody else has to."""
+        """Put up a bond against the post; who has no money for it, or no part in the round, leaves it to others."""
         seat = self.seat
+        if seat.me not in await seat.view.outcomes(seat.job.id, state.round):
+            return
         try:
             credits = await seat.view.credits(seat.me, seat.job.spec.bond)
         except BadInput as fault:
@@ -149,7 +158,7 @@ class Aggregator:
     async def refuses(self, state: RoundState) -> dict[str, Reason]:
         """This client's verdict: member → why its update is not valid."""
         names = {member: shown.update for member, shown in (await counted(self.seat, state)).items()}
-        until = self.seat.job.beacon.round_at(state.deadline - self.seat.job.spec.aggregate_seconds // 2)
+        until = self._patience(state)
         updates, refused = await self._fetch(names, until)
         previous = await self._previous(state, updates, until) if self.seat.job.spec.light_check else None
         model = await self.seat.model(state.model)
@@ -160,18 +169,32 @@ class Aggregator:
                 log.warning("round %d: the update of %s is refused: %s", state.round, member, fault)
         return refused
 
+    def _patience(self, state: RoundState) -> int:
+        """Until which beacon an update is waited for: half of what is left of the window, a quarter of it at least."""
+        now = int(self.seat.beacons.clock.now())
+        least = now + self.seat.job.spec.aggregate_seconds // 4
+        return self.seat.job.beacon.round_at(max((now + state.deadline) // 2, least))
+
     async def combined(self, state: RoundState, valid: list[str]) -> bytes:
-        """The aggregate over exactly these members' updates. NotStored: one of them cannot be had."""
+        """The aggregate over exactly these members' updates.
+
+        NotStored: one of them cannot be had. Disagreement: one is not valid, though most of the committee said so.
+        """
         if self._latest is None or self._latest[0] != (state.round, valid):
             reveals = await counted(self.seat, state)
             updates, refused = await self._fetch({member: reveals[member].update for member in valid})
             if refused:
                 raise NotStored(f"round {state.round}: {len(refused)} valid updates cannot be fetched yet")
-            made = await asyncio.to_thread(
-                aggregator.aggregate, await self.seat.model(state.model), updates, self.seat.job.spec.strategy
-            )
+            made = await self._made(state, updates)
             self._latest = (state.round, list(valid)), made
         return self._latest[1]
+
+    async def _made(self, state: RoundState, updates: dict[str, bytes]) -> bytes:
+        model, strategy = await self.seat.model(state.model), self.seat.job.spec.strategy
+        try:
+            return await asyncio.to_thread(aggregator.aggregate, model, updates, strategy)
+        except ValueError as fault:
+            raise Disagreement(f"round {state.round}: the valid set cannot be combined: {fault}") from fault
 
     async def _fetch(
         self, names: dict[str, str], until: int | None = None
@@ -208,6 +231,8 @@ class Aggregator:
         try:
             waiting: set[asyncio.Future[Any]] = {everything, late}
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if late.done() and late.exception() is not None:  # no beacon node answers
+                await asyncio.wait({everything})
         finally:
             late.cancel()
             if not everything.done():
@@ -230,13 +255,19 @@ class Aggregator:
         return state.stage in (Stage.VOTE, Stage.COMMIT) and set(state.voters) <= acted
 
     async def _still_to(self, state: RoundState) -> bool:
-        """Whether this client's vote, commit or reveal is due."""
-        if self.seat.me not in state.voters:
+        """Whether this client's vote, commit or reveal is due; a commit that came too late cannot be opened."""
+        if self.seat.me not in state.voters or not await self._may(state):
             return False
         if self.seat.me in await self._acted(state):
             self._did(state)
             return False
         return True
+
+    async def _may(self, state: RoundState) -> bool:
+        if state.stage is not Stage.REVEAL:
+            return True
+        done = await self.seat.view.progress(self.seat.job.id, state.round, state.attempt)
+        return self.seat.me in done.committed
 
     async def _acted(self, state: RoundState) -> set[str]:
         """Who has done what the stage is for."""

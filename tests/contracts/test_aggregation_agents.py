@@ -17,7 +17,7 @@ from fl_client.agent import Agent
 from fl_client.beacon import DevBeacon
 from fl_client.committee import Aggregator
 from fl_client.errors import NotStored
-from fl_client.journal import Journal
+from fl_client.journal import Answer, Journal
 from fl_client.steps import Seat
 from fl_client.store.base import Store, too_large
 from fl_client.training import parameters
@@ -338,5 +338,41 @@ def test_a_restarted_member_opens_the_answer_it_committed_to(tmp_path):
         assert await again.act(state)
         assert not await again.act(state)
         assert (await panel.progress()).answers == {first: stage.honest()}
+
+    run(story())
+
+
+class Blind(Aggregator):
+    """Finds every update valid."""
+
+    async def refuses(self, state: RoundState) -> dict[str, Any]:
+        return {}
+
+
+def test_a_valid_set_that_cannot_be_combined_costs_the_round_its_model_and_nobody_its_agent(tmp_path):
+    """Most of the committee call NaN valid: no honest member can answer, and none of them crashes."""
+
+    async def story() -> None:
+        nan = parameters.to_bytes(arrays(8, 0.1))[:-4] + np.float32(np.nan).tobytes()
+        stage = await Stage9.ready(tmp_path, attempts=1, special={1: nan})
+        committee = (await stage.panel.begin()).committee
+        state = await stage.play(dict.fromkeys(committee[:2], Blind))
+        assert (state.aggregation_outcome, state.result) == ("kept", stage.panel.spec.model)
+
+    run(story())
+
+
+def test_a_member_whose_commit_came_too_late_goes_on(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path)
+        late = (await stage.panel.begin()).committee[1]
+
+        class Late(Aggregator):
+            async def commit(self, state: RoundState) -> None:
+                seat, job = self.seat, self.seat.job
+                seat.journal.keep_answer(job.id, state.round, state.attempt, Answer(stage.honest(), bytes(32)))
+
+        state = await stage.play({late: Late})
+        assert (state.result, state.forfeited) == (stage.honest(), [late])
 
     run(story())
