@@ -10,15 +10,17 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
 from chaincode import cid, commitment
 from chaincode.records import Reason, RoundState, Stage
 from fl_client import aggregator
 from fl_client.errors import BadInput, CandorError, Disagreement, NotStored, TooLarge
 from fl_client.journal import Answer
+from fl_client.layers import Layers
 from fl_client.named import resolve
 from fl_client.steps import Seat, counted
+from fl_client.waiting import finished, patience
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +30,15 @@ class Aggregator:
 
     def __init__(self, seat: Seat) -> None:
         self.seat = seat
+        self._layers = Layers(seat) if seat.job.spec.strategy == "two-layer" else None
         self._done: set[tuple[int, int, Stage]] = set()
         self._latest: tuple[tuple[int, list[str]], bytes] | None = None
         self._keeping: set[asyncio.Task[None]] = set()
 
     async def act(self, state: RoundState) -> bool:
         """Do what is due of this client in the attempt's stage, if anything; whether something was."""
+        if self._layers:
+            await self._layers.watch(state)
         if state.stage is None or (state.round, state.attempt, state.stage) in self._done:
             return False
         match state.stage:
@@ -72,6 +77,8 @@ class Aggregator:
         await self.seat.ledger.submit(
             "Aggregation:vote", self.seat.job.id, state.round, state.attempt, refused
         )
+        if self._layers:  # what it has looked at, its organisation's node has
+            return
         held = {m: shown.update for m, shown in (await counted(self.seat, state)).items() if m not in refused}
         for member, name in held.items():
             task = asyncio.create_task(self._pin(member, name))
@@ -157,8 +164,10 @@ class Aggregator:
 
     async def refuses(self, state: RoundState) -> dict[str, Reason]:
         """This client's verdict: member → why its update is not valid."""
+        if self._layers:
+            return await self._layers.refuses(state)
         names = {member: shown.update for member, shown in (await counted(self.seat, state)).items()}
-        until = self._patience(state)
+        until = patience(self.seat, state)
         updates, refused = await self._fetch(names, until)
         previous = await self._previous(state, updates, until) if self.seat.job.spec.light_check else None
         model = await self.seat.model(state.model)
@@ -169,27 +178,23 @@ class Aggregator:
                 log.warning("round %d: the update of %s is refused: %s", state.round, member, fault)
         return refused
 
-    def _patience(self, state: RoundState) -> int:
-        """Until which beacon an update is waited for: half of what is left of the window, a quarter of it at least."""
-        now = int(self.seat.beacons.clock.now())
-        least = now + self.seat.job.spec.aggregate_seconds // 4
-        return self.seat.job.beacon.round_at(max((now + state.deadline) // 2, least))
-
     async def combined(self, state: RoundState, valid: list[str]) -> bytes:
         """The aggregate over exactly these members' updates.
 
         NotStored: one of them cannot be had. Disagreement: one is not valid, though most of the committee said so.
         """
         if self._latest is None or self._latest[0] != (state.round, valid):
-            reveals = await counted(self.seat, state)
-            updates, refused = await self._fetch({member: reveals[member].update for member in valid})
-            if refused:
-                raise NotStored(f"round {state.round}: {len(refused)} valid updates cannot be fetched yet")
-            made = await self._made(state, updates)
+            combine = self._layers.combined if self._layers else self._flat
+            made = await combine(state, valid)
             self._latest = (state.round, list(valid)), made
         return self._latest[1]
 
-    async def _made(self, state: RoundState, updates: dict[str, bytes]) -> bytes:
+    async def _flat(self, state: RoundState, valid: list[str]) -> bytes:
+        """In one layer: from every update, all of them at hand."""
+        reveals = await counted(self.seat, state)
+        updates, refused = await self._fetch({member: reveals[member].update for member in valid})
+        if refused:
+            raise NotStored(f"round {state.round}: {len(refused)} valid updates cannot be fetched yet")
         model, strategy = await self.seat.model(state.model), self.seat.job.spec.strategy
         try:
             return await asyncio.to_thread(aggregator.aggregate, model, updates, strategy)
@@ -213,30 +218,13 @@ class Aggregator:
 
         tasks = {member: asyncio.create_task(one(names[member])) for member in sorted(names)}
         try:
-            await self._all(tasks.values(), until)
+            await finished(self.seat, tasks.values(), until)
             found = {m: task.result() if task.done() else Reason.MISSING for m, task in tasks.items()}
         finally:
             for task in tasks.values():
                 task.cancel()
         updates = {member: data for member, data in found.items() if isinstance(data, bytes)}
         return updates, {member: data for member, data in found.items() if isinstance(data, Reason)}
-
-    async def _all(self, tasks: Iterable[asyncio.Task[bytes | Reason]], until: int | None) -> None:
-        """Wait for all tasks, or until a beacon exists; a beacon that stalls cuts nothing short."""
-        everything = asyncio.gather(*tasks)
-        if until is None:
-            await everything
-            return
-        late = asyncio.create_task(self.seat.beacons.at(until))
-        try:
-            waiting: set[asyncio.Future[Any]] = {everything, late}
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if late.done() and late.exception() is not None:  # no beacon node answers
-                await asyncio.wait({everything})
-        finally:
-            late.cancel()
-            if not everything.done():
-                everything.cancel()
 
     async def _previous(self, state: RoundState, members: Iterable[str], until: int) -> dict[str, bytes]:
         """The members' own updates of the round before, as far as they revealed one that can be had."""

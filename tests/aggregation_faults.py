@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import msgspec
 import numpy as np
 
+from chaincode import cid
 from chaincode.records import RoundState, Stage
+from chaincode.scoring import organisation
 from fl_client.committee import Aggregator
 from fl_client.errors import NotStored
+from fl_client.inside import Inside
+from fl_client.layers import Layers
 from fl_client.steps import Seat
 from fl_client.training import parameters
 
@@ -74,3 +81,22 @@ class Turncoat(Aggregator):
     async def act(self, state: RoundState) -> bool:
         odd = state.attempt == 1 and self.seat.me in [state.committee[place] for place in self._places]
         return await (self._fault.act(state) if odd else super().act(state))
+
+
+class Inventing(Aggregator):
+    """Two layers: says of its own organisation's updates what suits it, and answers by that."""
+
+    def __init__(self, seat: Seat) -> None:
+        super().__init__(seat)
+        self._layers = _Inventing(seat)
+
+
+class _Inventing(Layers):
+    async def _inspect(
+        self, state: RoundState, name: str, members: Mapping[str, str], *, missing: set[str]
+    ) -> tuple[Inside, bytes]:
+        found, partial = await super()._inspect(state, name, members, missing=missing)
+        if name != organisation(self.seat.me):
+            return found, partial
+        made = parameters.to_bytes([array + np.float32(1) for array in parameters.from_bytes(partial)])
+        return msgspec.structs.replace(found, partial=cid.file_cid(made)), made

@@ -18,7 +18,7 @@ DECLARED: dict[str, tuple[str, ...]] = {
     "Jobs": ("job/", "escrow/", "cancelled/", *MONEY),
     "Rounds": ("slot/", "reveal/", *ROUND, *MONEY),
     "Settlement": ("missing/", "outcome/", *ROUND, *MONEY),
-    "Aggregation": ("ballot/", "answer/", "opened/", "outcome/", *ROUND, *MONEY),
+    "Aggregation": ("ballot/", "answer/", "opened/", "partial/", "outcome/", *ROUND, *MONEY),
     "Beacon": (),
 }
 
