@@ -72,15 +72,25 @@ class Griefing(Aggregator):
 
 
 class Turncoat(Aggregator):
-    """Honest, but for the first attempt's committee members at `places`, who act like `fault`."""
+    """Honest, but for the first attempt's committee members at `places`, who act like `fault`;
+    `whole`: and all others of their organisations."""
 
-    def __init__(self, seat: Seat, fault: type[Aggregator], places: tuple[int, ...]) -> None:
+    def __init__(
+        self, seat: Seat, fault: type[Aggregator], places: tuple[int, ...], *, whole: bool = False
+    ) -> None:
         super().__init__(seat)
-        self._fault, self._places = fault(seat), places
+        self._fault, self._places, self._whole = fault(seat), places, whole
 
     async def act(self, state: RoundState) -> bool:
-        odd = state.attempt == 1 and self.seat.me in [state.committee[place] for place in self._places]
-        return await (self._fault.act(state) if odd else super().act(state))
+        return await (self._fault.act(state) if self._odd(state) else super().act(state))
+
+    def _odd(self, state: RoundState) -> bool:
+        if state.attempt != 1 or state.stage is None:
+            return False
+        faulty = [state.committee[place] for place in self._places]
+        if not self._whole:
+            return self.seat.me in faulty
+        return organisation(self.seat.me) in {organisation(member) for member in faulty}
 
 
 class Inventing(Aggregator):
