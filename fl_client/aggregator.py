@@ -85,6 +85,7 @@ def decode(update: bytes, size: int, current: Sequence[np.ndarray]) -> list[np.n
         raise Unusable(Reason.OVERSIZED, f"oversized: {len(update)} bytes, the model has {size}")
     change = parameters.from_bytes(update, current)
     with np.errstate(over="ignore"):
-        if not all(np.isfinite(total).all() for total in parameters.add(current, change)):
+        sums = (np.add(a, b, dtype=np.float32) for a, b in zip(current, change, strict=True))
+        if not all(np.isfinite(total).all() for total in sums):  # one at a time: a large model is held once
             raise Unusable(Reason.OVERFLOW, "overflow: the model plus this update exceeds float32")
     return change

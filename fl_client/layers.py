@@ -26,6 +26,7 @@ from fl_client.waiting import finished, patience
 
 log = logging.getLogger(__name__)
 LOOK = 0.2  # seconds
+BUSY = (Stage.SOLE, Stage.VOTE, Stage.POST, Stage.CHALLENGE, Stage.COMMIT)
 
 
 def duties(committee: Sequence[str], organisations: Iterable[str]) -> dict[str, str]:
@@ -49,11 +50,14 @@ class Layers:
         self.seat = seat
         self._looked: dict[tuple[int, int, str], Inside] = {}  # by round, attempt and organisation
         self._said: set[tuple[int, str]] = set()
+        self._rests: set[tuple[int, int]] = set()  # rounds and attempts of which there is no more to look at
         self._latest = "", b""
+        self._made: dict[str, bytes] = {}  # partial aggregates of its own, until the committee has its answer
 
     async def watch(self, state: RoundState) -> None:
         """As anybody, while the committee is at work: speak for the own organisation, look at one of the others."""
-        if state.stage not in (Stage.SOLE, Stage.VOTE, Stage.POST, Stage.CHALLENGE, Stage.COMMIT):
+        key = state.round, state.attempt
+        if key in self._rests or state.stage not in BUSY:
             return
         members, said = await self._members(state), await self._claims(state)
         own = organisation(self.seat.me)
@@ -61,10 +65,13 @@ class Layers:
             return
         if not said.get(own) and self._turn(state, members[own]):
             await self._say(state, await self.look(state, own, members[own]))
-        if self.seat.me in state.committee:
+        unseen = [name for name in self._in_turn(state, members) if (*key, name) not in self._looked]
+        if self.seat.me in state.committee or not unseen:
+            if said.get(own):
+                self._rests.add(key)
             return
-        for name in self._in_turn(state, members):
-            if said.get(name) and (state.round, state.attempt, name) not in self._looked:
+        for name in unseen:
+            if said.get(name):
                 await self._compare(state, await self.look(state, name, members[name]), said[name])
                 return
 
@@ -95,8 +102,9 @@ class Layers:
             those = {m: cid for m, cid in members[name].items() if m in valid}
             found = await self._accepted(state, name, members[name], said)
             exact = found.counted == sorted(those)
-            data = await self._partial(found) if exact else await self._exactly(state, name, those)
+            data = await (self._partial(state, found, those) if exact else self._exactly(state, name, those))
             partials[name] = data, len(those)
+        self._made.clear()
         try:
             return await asyncio.to_thread(inside.across, await self._model(state), partials)
         except ValueError as fault:
@@ -110,6 +118,8 @@ class Layers:
             found, partial = await self._inspect(state, name, members, missing=missing)
             if partial:
                 await self.seat.store.keep(partial)
+            if partial and self.seat.me in state.committee:
+                self._made[found.partial] = partial
             self._looked[key] = found
         return self._looked[key]
 
@@ -160,7 +170,7 @@ class Layers:
         return await self.look(state, name, members)
 
     async def _claimed(self, state: RoundState, cid: str, name: str, members: Mapping[str, str]) -> Inside:
-        """A claim that can be read, whose refusals are right and whose partial aggregate is an update."""
+        """A claim that can be read, and whose refusals are right."""
         limit = inside.FIXED + inside.EACH * len(members)
         found = inside.decode(await self.seat.store.get(cid, limit=limit), name, members)
         if found.refused:
@@ -169,12 +179,17 @@ class Layers:
             seen, _ = await self._inspect(state, name, suspects, missing=missing)
             if seen.refused != found.refused:
                 raise Disagreement("it refuses updates that are valid")
-        if found.partial:
-            await asyncio.to_thread(_check, await self._partial(found), await self._model(state))
         return found
 
-    async def _partial(self, found: Inside) -> bytes:
-        return await self.seat.store.get(found.partial, limit=self.seat.job.spec.model_bytes)
+    async def _partial(self, state: RoundState, found: Inside, members: Mapping[str, str]) -> bytes:
+        """The partial aggregate that somebody names; one's own where that is none."""
+        if found.partial in self._made:
+            return self._made[found.partial]
+        data = await self._get(found.partial)
+        if isinstance(data, bytes) and await asyncio.to_thread(_fits, data, await self._model(state)):
+            return data
+        log.warning("round %d: the partial aggregate of %s is none", state.round, found.organisation)
+        return await self._exactly(state, found.organisation, members)
 
     async def _compare(self, state: RoundState, own: Inside, said: Mapping[str, str]) -> None:
         """Object to what others say of an organisation, so that everybody looks for itself."""
@@ -264,5 +279,9 @@ def _hash(state: RoundState, what: str) -> bytes:
     return hashlib.sha256(f"{state.job}/{state.round}/{what}".encode()).digest()
 
 
-def _check(partial: bytes, model: bytes) -> None:
-    aggregator.decode(partial, len(model), parameters.from_bytes(model))
+def _fits(partial: bytes, model: bytes) -> bool:
+    try:
+        aggregator.decode(partial, len(model), parameters.from_bytes(model))
+    except ValueError:
+        return False
+    return True

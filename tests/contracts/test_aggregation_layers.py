@@ -40,11 +40,12 @@ def fetched(stage: Stage9, member: str, of_members: Iterable[str]) -> set[str]:
     return {each for each in of_members if cid.file_cid(stage.updates[each]) in read}
 
 
-def test_agents_agree_on_what_the_updates_combine_to_in_two_layers(tmp_path):
+@pytest.mark.parametrize(("seats", "outcome"), [(1, "sole"), (3, "majority")])
+def test_agents_agree_on_what_the_updates_combine_to_in_two_layers(tmp_path, seats, outcome):
     async def story() -> None:
-        stage = await ready(tmp_path)
+        stage = await ready(tmp_path, committee=seats)
         state = await stage.play({})
-        assert (state.result, state.aggregation_outcome, state.attempt) == (stage.honest(), "majority", 1)
+        assert (state.result, state.aggregation_outcome, state.attempt) == (stage.honest(), outcome, 1)
         assert await stage.panel.gains() == {}
         said = await stage.panel.world.view.partials("job", 1)
         assert set(said) == {"Org1MSP", "Org2MSP", "Org3MSP"}

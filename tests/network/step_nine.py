@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,7 @@ MODEL = parameters.to_bytes([np.zeros(shape, np.float32) for shape in SHAPES])
 NOBODY: Any = None  # no learner: there is nothing to train
 WITHHOLDER = 3  # the place of a client of the first organisation
 BAD = {1: "not-finite", 2: "norm", WITHHOLDER: "missing"}
+UNFIT = {1: "malformed", 2: "wrong-shape", 4: "oversized"}
 
 
 class Wrapped(Store):
@@ -104,9 +105,16 @@ class Strayed(Wrapped):
 def update(job: str, place: int, bad: str | None) -> bytes:
     """A client's update, drawn from the job and its place; `bad`: what is wrong with it."""
     rng = np.random.default_rng([*job.encode(), place])
-    scale = 100 if bad == "norm" else 1
-    data = parameters.to_bytes([(scale * rng.standard_normal(shape)).astype(np.float32) for shape in SHAPES])
-    return data[:-4] + np.float32(np.nan).tobytes() if bad == "not-finite" else data
+    scale, shapes = 100 if bad == "norm" else 1, SHAPES[::-1] if bad == "wrong-shape" else SHAPES
+    data = parameters.to_bytes([(scale * rng.standard_normal(shape)).astype(np.float32) for shape in shapes])
+    match bad:
+        case "not-finite":
+            return data[:-4] + np.float32(np.nan).tobytes()
+        case "malformed":
+            return data[:-4]
+        case "oversized":
+            return data + bytes(4)
+    return data
 
 
 @dataclass
@@ -117,7 +125,7 @@ class Story:
     fault: type[Aggregator] = Aggregator
     places: tuple[int, ...] = ()
     whole: bool = False  # not those places alone, but all of their organisations
-    bad: bool = False  # some updates are not valid
+    bad: Mapping[int, str] = field(default_factory=dict)  # whose update is not valid: place -> why
     served: str = ""  # to whom the withholder's update is: nobody, home, one other organisation, "" all
     state: RoundState | None = None
     gains: dict[str, int] = field(default_factory=dict)
@@ -194,7 +202,7 @@ class Cast:
 
     def _agent(self, name: str, job: Job, story: Story, place: int, home: dict[str, bytes]) -> Agent:
         """Its work is in the journal already, as after a crash, so that there is nothing to train."""
-        bad = BAD.get(place) if story.bad else None
+        bad = story.bad.get(place)
         own, symbols = (
             update(name, place, bad),
             np.random.default_rng(place).integers(0, ALPHABET, job.spec.tasks),
