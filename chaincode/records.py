@@ -28,7 +28,7 @@ STATEMENT_PAGE = 100  # lines in one page
 CreditIds = Annotated[list[Annotated[str, msgspec.Meta(max_length=160)]], msgspec.Meta(max_length=SPENDABLE)]
 
 TREASURY = "treasury"
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
