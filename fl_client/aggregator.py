@@ -29,7 +29,7 @@ def aggregate(
     decoded: dict[str, list[np.ndarray]] = {}
     for member in sorted(updates):
         try:
-            decoded[member] = _decode(updates[member], model, current)
+            decoded[member] = decode(updates[member], len(model), current)
         except ValueError as error:
             raise ValueError(f"update of {member}: {error}") from error
     shares = dict.fromkeys(decoded, 1) if weights is None else weights
@@ -51,7 +51,7 @@ def verdicts(
     sketches: dict[str, lightcheck.Sketch] = {}
     for member in sorted(updates):
         try:
-            decoded = _decode(updates[member], model, current)
+            decoded = decode(updates[member], len(model), current)
         except Unusable as fault:
             found[member] = fault
         else:
@@ -75,13 +75,17 @@ def _sketches(updates: Mapping[str, bytes], current: Sequence[np.ndarray]) -> di
     return sketches
 
 
-def _decode(update: bytes, model: bytes, current: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """An update has the model's tensors, so not one byte more; and model + update stays finite in float32
-    (then so does every weighted mean of such updates: nobody can stop an aggregation with a huge number)."""
-    if len(update) > len(model):
-        raise Unusable(Reason.OVERSIZED, f"oversized: {len(update)} bytes, the model has {len(model)}")
+def decode(update: bytes, size: int, current: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """An update of the model ``current``, which has ``size`` bytes. Unusable: it is not valid.
+
+    It has the model's tensors, so not one byte more; and model + update stays finite in float32 (then so does
+    every weighted mean of such updates: nobody can stop an aggregation with a huge number).
+    """
+    if len(update) > size:
+        raise Unusable(Reason.OVERSIZED, f"oversized: {len(update)} bytes, the model has {size}")
     change = parameters.from_bytes(update, current)
     with np.errstate(over="ignore"):
-        if not all(np.isfinite(total).all() for total in parameters.add(current, change)):
+        sums = (np.add(a, b, dtype=np.float32) for a, b in zip(current, change, strict=True))
+        if not all(np.isfinite(total).all() for total in sums):  # one at a time: a large model is held once
             raise Unusable(Reason.OVERFLOW, "overflow: the model plus this update exceeds float32")
     return change

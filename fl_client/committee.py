@@ -10,16 +10,18 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
 from chaincode import cid, commitment, scoring
 from chaincode.records import Reason, RoundState, Stage
 from fl_client import aggregator
-from fl_client.errors import BadInput, CandorError, NotStored, TooLarge
+from fl_client.errors import BadInput, CandorError, Disagreement, NotStored, TooLarge
 from fl_client.journal import Answer
+from fl_client.layers import Layers
 from fl_client.named import resolve
 from fl_client.public_views import PublicViews
 from fl_client.steps import Seat, counted
+from fl_client.waiting import finished, patience
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +31,15 @@ class Aggregator:
 
     def __init__(self, seat: Seat) -> None:
         self.seat, self.views = seat, PublicViews(seat)
+        self._layers = Layers(seat) if seat.job.spec.strategy == "two-layer" else None
         self._done: set[tuple[int, int, Stage]] = set()
         self._latest: tuple[tuple[int, list[str]], bytes] | None = None
+        self._keeping: set[asyncio.Task[None]] = set()
 
     async def act(self, state: RoundState) -> bool:
         """Do what is due of this client in the attempt's stage, if anything; whether something was."""
+        if self._layers:
+            await self._layers.watch(state)
         if state.stage is None or (state.round, state.attempt, state.stage) in self._done:
             return False
         match state.stage:
@@ -66,13 +72,21 @@ class Aggregator:
         )
 
     async def vote(self, state: RoundState) -> None:
-        """Say which updates are refused and why; keep the others for those who could not fetch them."""
+        """Say which updates are refused and why; keep the others for those who could not fetch them.
+
+        Beside the rest: a slow cluster must not make this member late with its answer.
+        """
         refused = await self.refuses(state)
         await self.seat.ledger.submit(
             "Aggregation:vote", self.seat.job.id, state.round, state.attempt, refused
         )
+        if self._layers:  # what it has looked at, its organisation's node has
+            return
         held = {m: shown.update for m, shown in (await counted(self.seat, state)).items() if m not in refused}
-        await asyncio.gather(*(self._pin(member, name) for member, name in held.items()))
+        for member, name in held.items():
+            task = asyncio.create_task(self._pin(member, name))
+            self._keeping.add(task)
+            task.add_done_callback(self._keeping.discard)
 
     async def commit(self, state: RoundState) -> None:
         """Commit to the aggregate over the valid set. It goes to the store only when revealed: a pin can be copied."""
@@ -131,8 +145,10 @@ class Aggregator:
         return True
 
     async def challenge(self, state: RoundState) -> None:
-        """Put up a bond against the post; without the money for it somebody else has to."""
+        """Put up a bond against the post; who has no money for it, or no part in the round, leaves it to others."""
         seat = self.seat
+        if seat.me not in await seat.view.outcomes(seat.job.id, state.round):
+            return
         try:
             credits = await seat.view.credits(seat.me, seat.job.spec.bond)
         except BadInput as fault:
@@ -166,8 +182,10 @@ class Aggregator:
 
     async def refuses(self, state: RoundState) -> dict[str, Reason]:
         """This client's verdict: member → why its update is not valid."""
+        if self._layers:
+            return await self._layers.refuses(state)
         names = {member: shown.update for member, shown in (await counted(self.seat, state)).items()}
-        until = self.seat.job.beacon.round_at(state.deadline - self.seat.job.spec.aggregate_seconds // 2)
+        until = patience(self.seat, state)
         updates, refused = await self._fetch(names, until)
         previous = await self._previous(state, updates, until) if self.seat.job.spec.light_check else None
         model = await self.seat.model(state.model)
@@ -179,17 +197,27 @@ class Aggregator:
         return refused
 
     async def combined(self, state: RoundState, valid: list[str]) -> bytes:
-        """The aggregate over exactly these members' updates. NotStored: one of them cannot be had."""
+        """The aggregate over exactly these members' updates.
+
+        NotStored: one of them cannot be had. Disagreement: one is not valid, though most of the committee said so.
+        """
         if self._latest is None or self._latest[0] != (state.round, valid):
-            reveals = await counted(self.seat, state)
-            updates, refused = await self._fetch({member: reveals[member].update for member in valid})
-            if refused:
-                raise NotStored(f"round {state.round}: {len(refused)} valid updates cannot be fetched yet")
-            made = await asyncio.to_thread(
-                aggregator.aggregate, await self.seat.model(state.model), updates, self.seat.job.spec.strategy
-            )
+            combine = self._layers.combined if self._layers else self._flat
+            made = await combine(state, valid)
             self._latest = (state.round, list(valid)), made
         return self._latest[1]
+
+    async def _flat(self, state: RoundState, valid: list[str]) -> bytes:
+        """In one layer: from every update, all of them at hand."""
+        reveals = await counted(self.seat, state)
+        updates, refused = await self._fetch({member: reveals[member].update for member in valid})
+        if refused:
+            raise NotStored(f"round {state.round}: {len(refused)} valid updates cannot be fetched yet")
+        model, strategy = await self.seat.model(state.model), self.seat.job.spec.strategy
+        try:
+            return await asyncio.to_thread(aggregator.aggregate, model, updates, strategy)
+        except ValueError as fault:
+            raise Disagreement(f"round {state.round}: the valid set cannot be combined: {fault}") from fault
 
     async def _fetch(
         self, names: dict[str, str], until: int | None = None
@@ -208,28 +236,13 @@ class Aggregator:
 
         tasks = {member: asyncio.create_task(one(names[member])) for member in sorted(names)}
         try:
-            await self._all(tasks.values(), until)
+            await finished(self.seat, tasks.values(), until)
             found = {m: task.result() if task.done() else Reason.MISSING for m, task in tasks.items()}
         finally:
             for task in tasks.values():
                 task.cancel()
         updates = {member: data for member, data in found.items() if isinstance(data, bytes)}
         return updates, {member: data for member, data in found.items() if isinstance(data, Reason)}
-
-    async def _all(self, tasks: Iterable[asyncio.Task[bytes | Reason]], until: int | None) -> None:
-        """Wait for all tasks, or until a beacon exists; a beacon that stalls cuts nothing short."""
-        everything = asyncio.gather(*tasks)
-        if until is None:
-            await everything
-            return
-        late = asyncio.create_task(self.seat.beacons.at(until))
-        try:
-            waiting: set[asyncio.Future[Any]] = {everything, late}
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            late.cancel()
-            if not everything.done():
-                everything.cancel()
 
     async def _previous(self, state: RoundState, members: Iterable[str], until: int) -> dict[str, bytes]:
         """The members' own updates of the round before, as far as they revealed one that can be had."""
@@ -248,13 +261,19 @@ class Aggregator:
         return state.stage in (Stage.VOTE, Stage.COMMIT, Stage.WITNESS) and set(state.voters) <= acted
 
     async def _still_to(self, state: RoundState) -> bool:
-        """Whether this client's vote, commit, reveal or witness is due."""
-        if self.seat.me not in state.voters:
+        """Whether this client's vote, commit, reveal or witness is due; a commit that came too late stays shut."""
+        if self.seat.me not in state.voters or not await self._may(state):
             return False
         if self.seat.me in await self._acted(state):
             self._did(state)
             return False
         return True
+
+    async def _may(self, state: RoundState) -> bool:
+        if state.stage is not Stage.REVEAL:
+            return True
+        done = await self.seat.view.progress(self.seat.job.id, state.round, state.attempt)
+        return self.seat.me in done.committed
 
     async def _acted(self, state: RoundState) -> set[str]:
         """Who has done what the stage is for."""

@@ -98,6 +98,10 @@ class View:
         """What the committee of an attempt to aggregate has done."""
         return await self._get(Progress, "Aggregation:progress", job, round, attempt)
 
+    async def partials(self, job: str, round: int) -> dict[str, dict[str, str]]:
+        """Organisation -> member -> the CID of what it says that organisation's updates combine to."""
+        return await self._get(dict[str, dict[str, str]], "Aggregation:partials", job, round)
+
     async def balance(self, account: str) -> int:
         """What the account can spend."""
         return await self._get(int, "Token:balance", account)

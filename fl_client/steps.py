@@ -189,14 +189,20 @@ async def pair(seat: Seat, state: RoundState) -> None:
 
 
 async def reveal(seat: Seat, state: RoundState) -> None:
-    """Step 6: open the commit, after making sure that the pairing is real and the participants are fixed."""
+    """Step 6: open the commit, after making sure that the pairing is real and the participants are fixed.
+
+    Where updates are combined inside an organisation first, this one stays in it until others look at it.
+    """
     prepared = seat.journal.find(seat.job.id, state.round)
     if prepared is None:
         log.error("round %d: the journal has no salt for this commit; it cannot be revealed", state.round)
         return
     await _verify_pairing(seat, state)
-    contents = [prepared.report, prepared.update] if prepared.report_cid else [prepared.update]
-    await asyncio.gather(*map(seat.store.put, contents))
+    at_home = seat.job.spec.strategy == "two-layer"
+    storing = [(seat.store.keep if at_home else seat.store.put)(prepared.update)]
+    if prepared.report_cid:
+        storing.append(seat.store.put(prepared.report))
+    await asyncio.gather(*storing)
     await seat.ledger.submit(
         "Rounds:reveal",
         seat.job.id,

@@ -14,7 +14,8 @@ from network.plan import Plan
 from network.steps import command, each
 from network.topology import Organisation
 
-_PATIENCE = 30.0  # seconds, mostly for the orderers' first election
+_PATIENCE = 60.0  # seconds, mostly for the orderers' first election
+_TRY = 20.0  # seconds; the command waits for ever for a transaction that went down with a Raft leader
 _SEQUENCE = "1"
 # What a retry hears when the attempt before it was committed after all.
 _DONE = ("with unchanged content", "but new definition must be sequence")
@@ -105,7 +106,7 @@ def _persist(plan: Plan, org: Organisation, *arguments: str) -> None:
     end = time.monotonic() + _PATIENCE
     while True:
         try:
-            _peer(plan, org, *arguments)
+            _peer(plan, org, *arguments, seconds=_TRY)
         except CommandFailed as error:
             if any(sign in str(error) for sign in _DONE):
                 return
@@ -116,10 +117,10 @@ def _persist(plan: Plan, org: Organisation, *arguments: str) -> None:
             return
 
 
-def _peer(plan: Plan, org: Organisation, *arguments: str | Path) -> str:
+def _peer(plan: Plan, org: Organisation, *arguments: str | Path, seconds: float = 60) -> str:
     """``peer lifecycle chaincode …`` as the organisation's admin."""
     words: Iterable[str | Path] = [plan.programs.path("peer"), "lifecycle", "chaincode", *arguments]
-    return command(words, env=_environment(plan, org), seconds=60)
+    return command(words, env=_environment(plan, org), seconds=seconds)
 
 
 def _environment(plan: Plan, org: Organisation) -> Mapping[str, str]:

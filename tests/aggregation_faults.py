@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import msgspec
 import numpy as np
 
 from chaincode import cid
 from chaincode import view as views
 from chaincode.mtpp import View
 from chaincode.records import RoundState, Stage
+from chaincode.scoring import organisation
 from fl_client.committee import Aggregator
 from fl_client.errors import NotStored
+from fl_client.inside import Inside
+from fl_client.layers import Layers
 from fl_client.public_views import PublicViews
 from fl_client.steps import Seat
 from fl_client.store.base import Store
@@ -70,15 +76,25 @@ class Griefing(Aggregator):
 
 
 class Turncoat(Aggregator):
-    """Honest, but for the first attempt's committee members at `places`, who act like `fault`."""
+    """Honest, but for the first attempt's committee members at `places`, who act like `fault`;
+    `whole`: and all others of their organisations."""
 
-    def __init__(self, seat: Seat, fault: type[Aggregator], places: tuple[int, ...]) -> None:
+    def __init__(
+        self, seat: Seat, fault: type[Aggregator], places: tuple[int, ...], *, whole: bool = False
+    ) -> None:
         super().__init__(seat)
-        self._fault, self._places = fault(seat), places
+        self._fault, self._places, self._whole = fault(seat), places, whole
 
     async def act(self, state: RoundState) -> bool:
-        odd = state.attempt == 1 and self.seat.me in [state.committee[place] for place in self._places]
-        return await (self._fault.act(state) if odd else super().act(state))
+        return await (self._fault.act(state) if self._odd(state) else super().act(state))
+
+    def _odd(self, state: RoundState) -> bool:
+        if state.attempt != 1 or state.stage is None:
+            return False
+        faulty = [state.committee[place] for place in self._places]
+        if not self._whole:
+            return self.seat.me in faulty
+        return organisation(self.seat.me) in {organisation(member) for member in faulty}
 
 
 class LyingView(Aggregator):
@@ -126,3 +142,22 @@ class Withholding(Store):
 
     async def pin(self, cid: str) -> None:
         await self._store.pin(cid)
+
+
+class Inventing(Aggregator):
+    """Two layers: says of its own organisation's updates what suits it, and answers by that."""
+
+    def __init__(self, seat: Seat) -> None:
+        super().__init__(seat)
+        self._layers = _Inventing(seat)
+
+
+class _Inventing(Layers):
+    async def _inspect(
+        self, state: RoundState, name: str, members: Mapping[str, str], *, missing: set[str]
+    ) -> tuple[Inside, bytes]:
+        found, partial = await super()._inspect(state, name, members, missing=missing)
+        if name != organisation(self.seat.me):
+            return found, partial
+        made = parameters.to_bytes([array + np.float32(1) for array in parameters.from_bytes(partial)])
+        return msgspec.structs.replace(found, partial=cid.file_cid(made)), made

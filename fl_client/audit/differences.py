@@ -30,6 +30,7 @@ _KEYS = {
     "outcome": Class.SCORE,
     "round": Class.PHASE,
     "ballot": Class.AGGREGATE,
+    "partial": Class.AGGREGATE,
     "answer": Class.AGGREGATE,
     "opened": Class.AGGREGATE,
     "view": Class.AGGREGATE,

@@ -35,6 +35,17 @@ class Store(ABC):
         Raises: NotStored, BadInput, Unavailable.
         """
 
+    async def keep(self, data: bytes) -> str:
+        """Keep ``data`` in the own organisation alone; the others have it when they ask for it. Else as ``put``."""
+        return await self.put(data)
+
+    async def bring(self, cid: str) -> None:
+        """Have all of another organisation's content in the own one, and not one byte of it here.
+
+        Raises: NotStored, BadInput, Unavailable.
+        """
+        await self.pin(cid)
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -60,13 +60,18 @@ class IpfsStore(Store):
         self._cluster = httpx.AsyncClient(base_url=cluster_url, timeout=timeout, trust_env=False)
 
     async def put(self, data: bytes) -> str:
+        cid = await self.keep(data)
+        if cid != _EMPTY:
+            await self._announce(cid)
+        return cid
+
+    async def keep(self, data: bytes) -> str:
         cid = await name(data)
         if cid == _EMPTY:
             return cid
         added = await self._add(data)
         if added != cid:
             raise Corrupt(f"kubo named the content {added}, not {cid}", "Use kubo 0.43 or later")
-        await self._announce(cid)
         return cid
 
     async def get(self, cid: str, *, limit: int) -> bytes:
@@ -98,6 +103,18 @@ class IpfsStore(Store):
                     await asyncio.sleep(_POLL)
         except TimeoutError as error:
             raise NotStored(f"the cluster could not pin {cid} in {self._timeout:.0f} s") from error
+
+    async def bring(self, cid: str) -> None:
+        if canonical(cid) == _EMPTY:
+            return
+        await self._locate(cid)
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._kubo.post("/pin/add", params={"arg": cid, "recursive": "true"})
+        except (TimeoutError, httpx.HTTPError) as error:
+            raise self._lost(cid, error) from error
+        if answer.status_code != 200:
+            raise self._kubo_error(cid, answer.text)
 
     async def close(self) -> None:
         await self._kubo.aclose()

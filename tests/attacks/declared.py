@@ -18,7 +18,17 @@ DECLARED: dict[str, tuple[str, ...]] = {
     "Jobs": ("job/", "escrow/", "cancelled/", *MONEY),
     "Rounds": ("slot/", "reveal/", *ROUND, *MONEY),
     "Settlement": ("missing/", "outcome/", *ROUND, *MONEY),
-    "Aggregation": ("ballot/", "answer/", "opened/", "view/", "witness/", "outcome/", *ROUND, *MONEY),
+    "Aggregation": (
+        "ballot/",
+        "answer/",
+        "opened/",
+        "partial/",
+        "view/",
+        "witness/",
+        "outcome/",
+        *ROUND,
+        *MONEY,
+    ),
     "Beacon": (),
 }
 

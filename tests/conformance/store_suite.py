@@ -81,6 +81,7 @@ class StoreSuite:
             error = await fails(NotStored, own.get(missing, limit=10))
             assert missing in str(error)
             await fails(NotStored, own.pin(missing))
+            await fails(NotStored, own.bring(missing))
 
         stores.run(check)
 
@@ -103,6 +104,17 @@ class StoreSuite:
                 cid = await own.put(data)
                 await other.pin(cid)
                 await other.pin(cid)
+                assert await other.get(cid, limit=size) == data
+
+        stores.run(check)
+
+    def test_what_one_organisation_keeps_another_can_bring_home(self, stores: Stores) -> None:
+        async def check(own: Store, other: Store) -> None:
+            for size in (0, 100, 3 * MEBI):
+                data = os.urandom(size)
+                cid = await own.keep(data)
+                assert cid == cids.file_cid(data)
+                await other.bring(cid)
                 assert await other.get(cid, limit=size) == data
 
         stores.run(check)

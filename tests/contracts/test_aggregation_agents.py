@@ -3,143 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chaincode import cid
 from chaincode.records import TREASURY, RoundState, Stage
-from fl_client import aggregator
-from fl_client.agent import Agent
 from fl_client.beacon import DevBeacon
 from fl_client.committee import Aggregator
-from fl_client.errors import NotStored
-from fl_client.journal import Journal
+from fl_client.journal import Answer, Journal
 from fl_client.steps import Seat
-from fl_client.store.base import Store, too_large
 from fl_client.training import parameters
 from tests import aggregation_faults as faults
-from tests.contracts.panel import Panel, optimistic
-
-SHAPES = [(4, 3), (3,)]
-
-
-def arrays(seed: int, scale: float = 1.0) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return [(scale * rng.standard_normal(shape)).astype(np.float32) for shape in SHAPES]
-
-
-MODEL = parameters.to_bytes(arrays(0))
-
-
-class Shelf(Store):
-    """One client's store: its own contents and everybody's; what it pins everybody can have."""
-
-    def __init__(self, shared: dict[str, bytes]) -> None:
-        self.shared, self.own = shared, dict[str, bytes]()
-
-    async def put(self, data: bytes) -> str:
-        name = cid.file_cid(data)
-        self.shared[name] = data
-        return name
-
-    async def get(self, cid: str, *, limit: int) -> bytes:
-        data = self.own.get(cid, self.shared.get(cid))
-        if data is None:
-            raise NotStored(f"nobody serves {cid}")
-        if len(data) > limit:
-            raise too_large(cid, limit)
-        return data
-
-    async def pin(self, cid: str) -> None:
-        self.shared.setdefault(cid, await self.get(cid, limit=1 << 30))
-
-
-class Patient(Shelf):
-    """Waits for what nobody serves, as a network of stores does: much longer than any window."""
-
-    async def get(self, cid: str, *, limit: int) -> bytes:
-        while cid not in self.shared:
-            await asyncio.sleep(0.05)
-        return await super().get(cid, limit=limit)
-
-
-@dataclass
-class Stage9:
-    """A settled round whose members' agents take it from there."""
-
-    panel: Panel
-    updates: dict[str, bytes]
-    directory: Path
-    shared: dict[str, bytes] = field(default_factory=dict)
-    shelf: type[Shelf] = Shelf
-
-    @classmethod
-    async def ready(
-        cls,
-        directory: Path,
-        count: int = 5,
-        *,
-        special: Mapping[int, bytes] | None = None,
-        hidden: tuple[int, ...] = (),
-        **spec: Any,
-    ) -> Stage9:
-        """`special`: place -> its update; `hidden`: places whose update is in no store."""
-        made = [
-            (special or {}).get(place, parameters.to_bytes(arrays(place + 1, 0.1))) for place in range(count)
-        ]
-        panel = await Panel.settled(
-            count,
-            updates={place: cid.file_cid(data) for place, data in enumerate(made)},
-            model=cid.file_cid(MODEL),
-            model_bytes=1 << 12,
-            **{"aggregate_seconds": 25, **spec},
-        )
-        stage = cls(panel, dict(zip(panel.members, made, strict=True)), directory)
-        for data in [MODEL, *(made[place] for place in range(count) if place not in hidden)]:
-            stage.shared[cid.file_cid(data)] = data
-        return stage
-
-    async def play(
-        self, odd: Mapping[str, type[Aggregator]], own: Mapping[str, bytes] | None = None
-    ) -> RoundState:
-        """Every member's agent runs to the round's end; `odd`: member -> how it misbehaves."""
-        panel, world = self.panel, self.panel.world
-        job = await world.view.job("job")
-        assert job is not None
-        agents = []
-        for member, ledger in panel.members.items():
-            shelf = self.shelf(self.shared)
-            if own and member in own:
-                shelf.own[cid.file_cid(own[member])] = own[member]
-            journal = Journal(self.directory / member.replace(":", "-"))
-            beacons = DevBeacon(world.signer, world.clock)
-            seat = Seat(ledger, shelf, beacons, journal, None, job)  # type: ignore[arg-type]
-            agents.append(Agent(seat, odd.get(member, Aggregator)(seat), look=0.01, stagger=0.0))
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-            ticking = group.create_task(self._tick())
-            await asyncio.gather(*(agent.round(panel.round) for agent in agents))
-            ticking.cancel()
-        return await panel.ended()
-
-    async def _tick(self) -> None:
-        """Time passes only while nobody acts: who is awake is never late, however slow this machine is."""
-        world = self.panel.world
-        watch = world.ledger(world.identities.issue("Org1MSP", "Watch"))
-        while True:
-            if not await watch.changed(0.07):
-                world.clock.time += 2
-
-    def honest(self, but: tuple[int, ...] = ()) -> str:
-        """The CID of the right model."""
-        counted = {m: data for place, (m, data) in enumerate(self.updates.items()) if place not in but}
-        return cid.file_cid(aggregator.aggregate(MODEL, counted))
-
-    def member(self, place: int) -> str:
-        return list(self.panel.members)[place]
+from tests.contracts.panel import optimistic
+from tests.contracts.stage9 import Patient, Shelf, Stage9, arrays
 
 
 def run(story) -> None:
@@ -338,5 +214,43 @@ def test_a_restarted_member_opens_the_answer_it_committed_to(tmp_path):
         assert await again.act(state)
         assert not await again.act(state)
         assert (await panel.progress()).answers == {first: stage.honest()}
+
+    run(story())
+
+
+class Blind(Aggregator):
+    """Finds every update valid."""
+
+    async def refuses(self, state: RoundState) -> dict[str, Any]:
+        return {}
+
+
+def test_a_valid_set_that_cannot_be_combined_costs_the_round_its_model_and_nobody_its_agent(tmp_path):
+    """Most of the committee call NaN valid: no honest member can answer, and none of them crashes."""
+
+    async def story() -> None:
+        nan = parameters.to_bytes(arrays(8, 0.1))[:-4] + np.float32(np.nan).tobytes()
+        stage = await Stage9.ready(tmp_path, attempts=1, special={1: nan})
+        committee = (await stage.panel.begin()).committee
+        state = await stage.play(dict.fromkeys(committee[:2], Blind))
+        assert (state.aggregation_outcome, state.result) == ("kept", stage.panel.spec.model)
+
+    run(story())
+
+
+def test_a_member_whose_commit_came_too_late_goes_on(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path)
+        late = (await stage.panel.begin()).committee[1]
+
+        class Late(Aggregator):
+            async def commit(self, state: RoundState) -> None:
+                seat, job = self.seat, self.seat.job
+                seat.journal.keep_answer(
+                    job.id, state.round, state.attempt, Answer(stage.honest(), bytes(32))
+                )
+
+        state = await stage.play({late: Late})
+        assert (state.result, state.forfeited) == (stage.honest(), [late])
 
     run(story())

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from part_helpers import command_lines, organisations, readable_by_others, running
+from stray_kubo import another_kubo, connected, dial
 
-from network import ipfs, ipfs_config
+from network import ipfs
 from network.errors import NetworkError
 from network.ipfs import Pair
 from network.plan import Plan
-from network.processes import ProcessSpec, UnixSocket
-from network.steps import command, private_directory, until, write_private
+from network.steps import until
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(120)]
 
@@ -83,51 +82,19 @@ def test_wrong_credentials_are_answered_with_401(storage: Storage, auth: tuple[s
     assert httpx.get(f"{storage.pairs[0].url}/id", auth=auth, trust_env=False).status_code == 401
 
 
-@contextmanager
-def another_kubo(storage: Storage, directory: Path, key: str | None) -> Iterator[Pair]:
-    """A node that is not the network's, with a swarm key of its own or none."""
-    repository = private_directory(directory / "kubo")
-    program = storage.plan.programs.path("ipfs")
-    socket = str(storage.plan.runtime / "stranger.sock")
-    command([program, *ipfs_config.INIT_KUBO], env={"IPFS_PATH": str(repository)})
-    listen = replace(storage.pairs[0].listen, kubo_api=f"/unix{socket}", kubo_swarm="/ip4/127.0.0.1/tcp/0")
-    ipfs.rewrite(repository / "config", lambda old: ipfs_config.kubo_config(old, listen, []))
-    if key:
-        write_private(repository / "swarm.key", ipfs_config.swarm_key(key))
-    spec = ProcessSpec(
-        name="stranger",
-        argv=[program, "daemon"],
-        directory=str(repository),
-        log=str(directory / "log"),
-        env={"IPFS_PATH": str(repository), "IPFS_TELEMETRY": "off"},
-        ready=[UnixSocket(socket)],
-        unlink=[socket],
-    )
-    storage.plan.keeper.spawn(spec)
-    try:
-        yield replace(storage.pairs[0], kubo_socket=socket)
-    finally:
-        storage.plan.keeper.stop("stranger")
-
-
-def dial_first(storage: Storage, stranger: Pair) -> httpx.Response:
-    member = storage.pairs[0].member()
-    return kubo(stranger, "swarm/connect", arg=f"{member.kubo_address}/p2p/{member.kubo_id}")
-
-
 @pytest.mark.parametrize("key", [None, "f" * 64], ids=["no swarm key", "another swarm key"])
 def test_a_node_without_the_swarm_key_is_refused(storage: Storage, tmp_path: Path, key: str | None) -> None:
-    with another_kubo(storage, tmp_path, key) as stranger:
-        answer = dial_first(storage, stranger)
+    with another_kubo(storage.plan.keeper, tmp_path, key) as stranger:
+        answer = dial(stranger, storage.pairs[0].member())
         assert answer.status_code == 500
         assert "failure" in answer.text
-        assert not kubo(stranger, "swarm/peers").json()["Peers"]
+        assert not connected(stranger)
 
 
 def test_a_node_with_the_swarm_key_is_let_in(storage: Storage, home: Path, tmp_path: Path) -> None:
     key = (home / "ipfs" / "swarm.secret").read_text()
-    with another_kubo(storage, tmp_path, key) as stranger:
-        assert dial_first(storage, stranger).is_success
+    with another_kubo(storage.plan.keeper, tmp_path, key) as stranger:
+        assert dial(stranger, storage.pairs[0].member()).is_success
 
 
 def test_no_organisation_can_remove_what_another_pinned(storage: Storage) -> None:

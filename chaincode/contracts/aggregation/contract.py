@@ -12,7 +12,7 @@ import msgspec
 from chaincode import cid, commitment
 from chaincode.beacon import Beacon
 from chaincode.contracts import keys, state, time
-from chaincode.contracts.aggregation import majority, views
+from chaincode.contracts.aggregation import majority, partials, views
 from chaincode.contracts.aggregation.committee import (
     check_refused,
     check_stage,
@@ -37,6 +37,7 @@ from chaincode.records import (
     Job,
     Lock,
     MemberId,
+    MspId,
     Name,
     Phase,
     Progress,
@@ -211,6 +212,19 @@ class Aggregation(Contract):
             return await end(stub, record, unchallenged)
         absent = sorted([*current.forfeited, current.aggregator])
         return await next_attempt(stub, record, replace(current, forfeited=absent), now)
+
+    @transaction
+    async def partial(
+        self, stub: Stub, job: Name, round: RoundNumber, organisation: MspId, inside: CidText
+    ) -> None:
+        """Two layers, whoever revealed: the CID of what an organisation's updates combine to. It decides nothing."""
+        record, current = await in_phase(stub, job, round, Phase.AGGREGATE)
+        await partials.say(stub, record, current, organisation, inside)
+
+    @query
+    async def partials(self, stub: Stub, job: Name, round: RoundNumber) -> dict[str, dict[str, str]]:
+        """Organisation -> member -> the CID of what it says that organisation's updates combine to."""
+        return await partials.said(stub, job, round)
 
     @query
     async def progress(self, stub: Stub, job: Name, round: RoundNumber, attempt: Attempt) -> Progress:

@@ -1,0 +1,1 @@
+"""What a committee member reads and holds, in one layer and in two."""
