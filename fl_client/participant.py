@@ -16,6 +16,7 @@ from chaincode.records import Job
 from fl_client import committee, steps
 from fl_client.agent import Agent
 from fl_client.beacon import BeaconSource, open_beacon
+from fl_client.conduct import conduct
 from fl_client.connection import read_connection
 from fl_client.contracts import View
 from fl_client.errors import BadInput
@@ -23,7 +24,6 @@ from fl_client.journal import Journal
 from fl_client.ledger import Ledger, open_ledger
 from fl_client.steps import Learner, Seat
 from fl_client.store import Store, open_store
-from fl_client.training.behaviour import behaviour
 from fl_client.training.problem import problem
 from fl_client.training.trainer import Trainer
 
@@ -42,16 +42,20 @@ class Share(msgspec.Struct, frozen=True):
     epochs: int = 5
     effort: int = 800  # mini-batches of a report model that sees private data alone
     aggregator: str = "honest"  # how it takes part in aggregation
+    coalition: list[int] = []  # the places of those it agrees with, its own among them; the first leads
+    channel: str = ""  # the directory they share
 
 
-def learner(share: Share) -> Learner:
+def learner(share: Share, job: str = "") -> Learner:
     """Build the private side: data, model, behaviour. Imports TensorFlow (seconds)."""
+    channel = Path(share.channel) / job if share.channel else None
+    playing = conduct(share.behaviour, share.client, share.coalition, channel)
     task = problem(share.problem, **share.settings)
     x, y = task.private(share.client, share.clients)
     return Learner(
         task,
         Trainer(task, share.seed),
-        behaviour(share.behaviour),
+        playing,
         x,
         y,
         share.seed,
@@ -73,7 +77,7 @@ async def take_part(
     ledger: Ledger, store: Store, beacons: BeaconSource, journal: Path, job: str, share: Share, **pace: float
 ) -> None:
     """All of a client's way: register, wait for the job, take part in each of its rounds."""
-    building = asyncio.create_task(asyncio.to_thread(learner, share))
+    building = asyncio.create_task(asyncio.to_thread(learner, share, job))
     member = await steps.register(ledger)
     log.info("registered as %s", member.id)
     record = await wait_for_job(ledger, job)

@@ -187,8 +187,14 @@ class Play:
             job=scenario.job,
             mechanism=job.spec.mechanism,
             clients=[
-                Client(player.name, player.member, player.msp_id, scenario.part(place).name)
-                for place, player in enumerate(self.stage.players)
+                Client(
+                    player.name,
+                    player.member,
+                    player.msp_id,
+                    part.name,
+                    part.behaviour if part.coalition else "",
+                )
+                for player, part in zip(self.stage.players, scenario.parts, strict=True)
             ],
             rounds=rounds,
             balances={player.member: await view.balance(player.member) for player in self.stage.players},
@@ -229,7 +235,7 @@ class Play:
         return [found[name] for name in models]
 
     def _learner(self) -> Learner:
-        return learner(self.scenario.share(0))
+        return learner(msgspec.structs.replace(self.scenario.share(0), behaviour="honest"))
 
     async def _patiently(self, msp_id: str, transaction: str, *args: object) -> None:
         """Submit, again while the refusal may pass: servers that have just come up answer one by one."""
@@ -257,23 +263,26 @@ def notes(result: JobResult) -> list[str]:
             f"mechanism {result.mechanism} pays whoever copies the public model: from the third round on about as "
             "much as the honest, without any data (docs/mechanism.md)"
         )
-    copiers = [client.member for client in result.clients if client.behaviour == "copier"]
-    honest = [client.member for client in result.clients if client.behaviour == "honest"]
-    for each in result.rounds if copiers else ():
-        copied, worked = (
-            sum(each.outcomes[m].payment for m in members if m in each.outcomes) / len(members)
-            for members in (copiers, honest)
-        )
-        found.append(
-            f"round {each.number}: who copied the global model earned {money(round(copied), result.decimals)}, "
-            f"the honest {money(round(worked), result.decimals)} on average"
-        )
+        found += _copied(result)
     if any(outcome.score is None for each in result.rounds for outcome in each.outcomes.values()):
         found.append(
             "scored once, before any public model existed; every later round paid the same again to those "
             "whose update was found valid"
         )
     return found
+
+
+def _copied(result: JobResult) -> list[str]:
+    """What the copier of the global model made of the last round, if there is one."""
+    last = result.rounds[-1]
+    copied, worked = (
+        [last.outcomes[client.member].payment for client in result.clients if client.behaviour == kind]
+        for kind in ("copy-global", "honest")
+    )
+    if not (copied and worked):
+        return []
+    means = (money(round(sum(pay) / len(pay)), result.decimals) for pay in (copied, worked))
+    return [f"in round {last.number} who copied it earned {next(means)}, the honest {next(means)} on average"]
 
 
 class Timed:
