@@ -91,7 +91,7 @@ def test_the_model_learns_and_no_token_is_lost(vested: tuple[JobResult, Path]) -
 
 def test_table_and_picture_say_who_earned_what(vested: tuple[JobResult, Path]) -> None:
     _, out = vested
-    text = (out / "table.txt").read_text()
+    text = " ".join((out / "table.txt").read_text().split())
     for part in (
         "mechanism qualify-and-vest",
         "Org1MSP, copier",
@@ -115,7 +115,7 @@ def test_under_the_papers_mechanism_who_copies_the_global_model_profits_and_the_
     assert len(honest) == 3
     last = result.rounds[-1].outcomes
     assert last[copier].payment > 0.9 * sum(last[member].payment for member in honest) / len(honest)
-    text = (out / "table.txt").read_text()
+    text = " ".join((out / "table.txt").read_text().split())
     assert "mechanism paper pays whoever copies the public model" in text
     assert "who copied the global model (no data, no training) " in text
     assert "in round 3 who copied it earned" in text
