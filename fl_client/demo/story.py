@@ -92,8 +92,7 @@ class Play:
         self.progress("minting the sponsor's tokens by vote")
         action = Mint(account=self.sponsor, amount=amount)
         proposal = f"mint-{scenario.job}"
-        admin = self.stage.admin(self.sponsor)
-        await admin.submit("Governance:propose", proposal, action, await self.stage.beacons.latest())
+        await self._patiently(self.sponsor, "Governance:propose", proposal, action, fresh=True)
         for voter in self.stage.terms.organisations[1 : len(self.stage.terms.organisations) // 2 + 1]:
             await self.stage.admin(voter).submit("Governance:approve", proposal)
 
@@ -237,17 +236,20 @@ class Play:
     def _learner(self) -> Learner:
         return learner(msgspec.structs.replace(self.scenario.share(0), behaviour="honest"))
 
-    async def _patiently(self, msp_id: str, transaction: str, *args: object) -> None:
-        """Submit, again while the refusal may pass: servers that have just come up answer one by one."""
+    async def _patiently(self, msp_id: str, transaction: str, *args: object, fresh: bool = False) -> None:
+        """Submit, again while the refusal may pass: servers that have just come up answer one by one.
+
+        `fresh`: with a beacon, a newer one each time, for on a busy machine one can be stale when it arrives.
+        """
         end = time.monotonic() + 30
         while True:
             try:
-                await self.stage.admin(msp_id).submit(transaction, *args)
+                beacon = [await self.stage.beacons.latest()] if fresh else []
+                await self.stage.admin(msp_id).submit(transaction, *args, *beacon)
                 return
             except (Refused, ReadConflict, Unavailable, CommitTimeout) as fault:
-                if (
-                    isinstance(fault, Refused) and (fault.final or fault.code == 409)
-                ) or time.monotonic() > end:
+                hopeless = isinstance(fault, Refused) and (fault.final or (fault.code == 409 and not fresh))
+                if hopeless or time.monotonic() > end:
                     raise
                 await asyncio.sleep(0.3)
 
