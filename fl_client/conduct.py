@@ -15,7 +15,7 @@ import numpy as np
 from fl_client.coalition import Accomplice, Channel
 from fl_client.errors import BadInput
 from fl_client.incentives.attackers import ATTACKERS, Coalition
-from fl_client.named import resolve
+from fl_client.named import make, resolve
 from fl_client.training.behaviour import Behaviour, Honest, Learns
 
 CONDUCTS: dict[str, type] = {"honest": Honest, **ATTACKERS}
@@ -28,7 +28,7 @@ def named(name: str) -> Behaviour | Coalition:
         raise BadInput(
             f"{name} is no behaviour", "Name a class with train and infer, or one derived from Coalition"
         )
-    return cast("Behaviour | Coalition", kind())
+    return cast("Behaviour | Coalition", make(name, CONDUCTS, "behaviour"))
 
 
 def conduct(

@@ -61,6 +61,7 @@ def demo(
         cheats=cheats,
         aggregation=aggregation,
     )
+    out.mkdir(parents=True, exist_ok=True)  # not after the job
     with console() as progress:
         if embedded:
             result = run.embedded(scenario, progress)

@@ -133,9 +133,10 @@ def read_specification(path: Path) -> JobSpec:
     try:
         return msgspec.json.decode(path.read_bytes(), type=JobSpec)
     except OSError as fault:
-        raise BadInput(f"cannot read {path}: {fault.strerror}") from fault
+        raise BadInput(f"cannot read {path}: {fault.strerror}", "Name a job's specification") from fault
     except msgspec.DecodeError as fault:
-        raise BadInput(f"{path} is not a job's specification: {fault}") from fault
+        remedy = "docs/protocol.md lists its fields; candor job show prints those of a job"
+        raise BadInput(f"{path} is not a job's specification: {fault}", remedy) from fault
 
 
 def read_rows(path: Path) -> list[dict[str, object]]:
@@ -143,12 +144,12 @@ def read_rows(path: Path) -> list[dict[str, object]]:
     try:
         found = msgspec.json.decode(path.read_bytes())
     except OSError as fault:
-        raise BadInput(f"cannot read {path}: {fault.strerror}") from fault
+        raise BadInput(f"cannot read {path}: {fault.strerror}", "Name a run's rows.json") from fault
     except msgspec.DecodeError:
         found = None
     rows = found.get("rows") if isinstance(found, dict) else found
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise BadInput(f"{path} is not what `candor incentives --json` prints")
+        raise BadInput(f"{path} is not what `candor incentives --json` prints", "Name a run's rows.json")
     return rows
 
 

@@ -53,7 +53,7 @@ class EmbeddedStage(Stage):
             msp_id: EmbeddedLedger(self._network, self._identities.issue(msp_id, f"Admin@{msp_id}", "admin"))
             for msp_id in ORGANISATIONS
         }
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[str]] = []
         self._stack = AsyncExitStack()
         self.versions = {"ledger": "embedded", "beacon": "development signer (trust=dev)"}
         self.seconds = {"embedded network": time.monotonic() - began}
