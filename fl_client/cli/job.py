@@ -68,7 +68,8 @@ def plan(
         float | None, typer.Option(help="Assume this score of an honest client, as a share of the price.")
     ] = None,
     lab: Annotated[
-        Path | None, typer.Option(help="What `candor incentives --json` printed, for what attacks earn.")
+        Path | None,
+        typer.Option(help="What `candor incentives --json` printed, for what the honest and attacks earn."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -157,7 +158,8 @@ def plan_lines(found: Plan) -> list[str]:
     """The plan as a person reads it."""
 
     def assumed(each: Expected) -> str:
-        why = "" if each.accuracy is None else f"accuracy {each.accuracy:g}, "
+        why = f"{each.world}, " if each.world else ""
+        why += "" if each.accuracy is None else f"accuracy {each.accuracy:g}, "
         return f"  {why}score {each.score:.3f}: {money.shown(each.round)} a round, {money.shown(each.job)} in the job"
 
     lines = [
