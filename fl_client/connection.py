@@ -94,7 +94,9 @@ def read_connection(path: Path) -> Connection:
         remedy = "Bring the network up first: candor network up"
         raise BadInput(f"cannot read the connection file {path}: {error.strerror}", remedy) from error
     except ValueError as error:
-        raise BadInput(f"the connection file {path} is not usable: {error}") from error
+        raise BadInput(
+            f"the connection file {path} is not usable: {error}", "candor network up prints where they are"
+        ) from error
 
 
 def _path(kind: type, value: Any) -> Any:

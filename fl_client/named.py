@@ -24,3 +24,12 @@ def resolve(name: str, registry: Mapping[str, Any], kind: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise BadInput(f"{kind} {name!r} cannot be imported: {error}", "Check the import path") from error
+
+
+def make(name: str, registry: Mapping[str, Any], kind: str, **settings: object) -> Any:
+    """What ``resolve`` finds, made with ``settings``. Raises BadInput also if it cannot be made with them."""
+    found = resolve(name, registry, kind)
+    try:
+        return found(**settings)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{kind} {name!r} cannot be made: {error}", "Check its settings") from error

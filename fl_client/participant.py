@@ -15,6 +15,7 @@ from chaincode.records import Job
 from fl_client import committee, steps
 from fl_client.agent import Agent
 from fl_client.beacon import BeaconSource, open_beacon
+from fl_client.conduct import conduct
 from fl_client.connection import read_connection
 from fl_client.contracts import View
 from fl_client.errors import BadInput, CandorError
@@ -23,14 +24,13 @@ from fl_client.ledger import Ledger, open_ledger
 from fl_client.public_views import PublicViews
 from fl_client.steps import Learner, Seat
 from fl_client.store import Store, open_store
-from fl_client.training.behaviour import behaviour
 from fl_client.training.problem import problem
 from fl_client.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
 
-class Share(msgspec.Struct, frozen=True):
+class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which problem a client works on, with which part of the data, and how."""
 
     problem: str
@@ -42,16 +42,31 @@ class Share(msgspec.Struct, frozen=True):
     epochs: int = 5
     effort: int = 800  # mini-batches of a report model that sees private data alone
     aggregator: str = "honest"  # how it takes part in aggregation
+    coalition: list[int] = []  # the places of those it agrees with, its own among them; the first leads
+    channel: str = ""  # the directory they share
 
 
-def learner(share: Share) -> Learner:
+class Pay(msgspec.Struct, frozen=True):
+    """What a member got out of a job, in token units by round; a round it took no part in is absent."""
+
+    job: str
+    member: str
+    rounds: dict[int, int]
+
+
+def learner(share: Share, job: str = "") -> Learner:
     """Build the private side: data, model, behaviour. Imports TensorFlow (seconds)."""
+    channel = Path(share.channel) / job if share.channel else None
+    playing = conduct(share.behaviour, share.client, share.coalition, channel)
     task = problem(share.problem, **share.settings)
-    x, y = task.private(share.client, share.clients)
+    try:
+        x, y = task.private(share.client, share.clients)
+    except ValueError as fault:
+        raise BadInput(f"there are no data for this share: {fault}", "Correct client and clients") from fault
     return Learner(
         task,
         Trainer(task, share.seed),
-        behaviour(share.behaviour),
+        playing,
         x,
         y,
         share.seed,
@@ -71,9 +86,9 @@ async def wait_for_job(ledger: Ledger, job: str, look: float = 0.5) -> Job:
 
 async def take_part(
     ledger: Ledger, store: Store, beacons: BeaconSource, journal: Path, job: str, share: Share, **pace: float
-) -> None:
-    """All of a client's way: register, wait for the job, take part in each of its rounds."""
-    building = asyncio.create_task(asyncio.to_thread(learner, share))
+) -> str:
+    """All of a client's way: register, wait for the job, take part in each of its rounds. Returns its member id."""
+    building = asyncio.create_task(asyncio.to_thread(learner, share, job))
     member = await steps.register(ledger)
     log.info("registered as %s", member.id)
     record = await wait_for_job(ledger, job)
@@ -82,6 +97,7 @@ async def take_part(
     await check_public_view(seat)
     await Agent(seat, committee.named(share.aggregator)(seat), **pace).run()
     log.info("job %s is over", job)
+    return member.id
 
 
 def check_public_set(seat: Seat) -> None:
@@ -114,11 +130,22 @@ async def check_public_view(seat: Seat) -> None:
         raise BadInput(f"the public view of job {seat.job.id} is not its initial model's")
 
 
-async def run(connection: Path, identity: str, journal: Path, job: str, share: Share) -> None:
-    """A client process against the real network."""
+async def run(connection: Path, identity: str, journal: Path, job: str, share: Share) -> Pay:
+    """A client process against the real network; what it was paid in the end."""
     async with AsyncExitStack() as stack:
         network = read_connection(connection)
         ledger = await stack.enter_async_context(open_ledger(network, network.identity(identity)))
         store = await stack.enter_async_context(open_store(network))
         beacons = await stack.enter_async_context(open_beacon(network))
-        await take_part(ledger, store, beacons, journal, job, share)
+        member = await take_part(ledger, store, beacons, journal, job, share)
+        return await paid(View(ledger), job, member)
+
+
+async def paid(view: View, job: str, member: str) -> Pay:
+    """What a job that is over paid the member, in units, by round."""
+    last, found = await view.last_round(job), {}
+    for number in range(1, (last.round if last else 0) + 1):
+        outcome = (await view.outcomes(job, number)).get(member)
+        if outcome is not None:
+            found[number] = outcome.payment - outcome.slashed
+    return Pay(job, member, found)

@@ -23,12 +23,26 @@ ENOUGH_TASKS, ENOUGH_CLIENTS = 500, 6  # what the measurements were made with at
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """An honest client's pay: `score` is the assumed share of the price, `accuracy` where it comes from."""
+    """An honest client's pay: `score` is the assumed share of the price, `accuracy` or `world` where it comes from."""
 
     accuracy: float | None
     score: float
     round: int
     job: int
+    world: str = ""  # of the lab: its problem and split
+
+
+class LabRow(msgspec.Struct, frozen=True):
+    """What is read of a row of `candor incentives --json`; pay is a share of the price."""
+
+    attack: str
+    mechanism: str
+    rule: str
+    round: int | str
+    pay_ratio: float | None  # None: nobody honest was paid
+    honest_pay: float | None = None
+    problem: str = ""
+    split: str = ""
 
 
 class Attack(msgspec.Struct, frozen=True):
@@ -136,13 +150,16 @@ def plan(
 
     Args:
         accuracy, score: what the author assumes of an honest client; one of them, or a table by default.
-        lab: rows of `candor incentives --json`, in place of the figures that come with Candor.
+        lab: rows of `candor incentives --json`, in place of the figures that come with Candor, and of the table.
     """
     for field, value, known in (("mechanism", spec.mechanism, MECHANISMS), ("rule", spec.rule, RULES)):
         if value not in known:
             raise BadInput(f"no {field} is called {value!r}", f"Known: {', '.join(sorted(known))}")
     rule, mechanism = RULES[spec.rule], MECHANISMS[spec.mechanism]
+    rows = None if lab is None else _rows(spec, lab)
     honest = _expected(spec, accuracy, score)
+    if rows and accuracy is None and score is None:
+        honest = _simulated(spec, rows) or honest
     loss = worst_loss(rule, spec.scored_tasks, spec.alphabet, spec.price)
     most = spec.max_participants * best_gain(rule, spec.scored_tasks, spec.alphabet, spec.price)
     expected = honest[0].job * spec.max_participants if honest else 0
@@ -159,7 +176,7 @@ def plan(
         escrow=spec.pool,
         most_paid=min(spec.pool, most * spec.rounds),
         expected_paid=min(spec.pool, expected),
-        attacks=_measured(spec, lab) if lab is not None else _known(spec),
+        attacks=_known(spec) if rows is None else _measured(rows),
         measured="the lab's rows" if lab is not None else "docs/incentives.md",
         unsafe=[Unsafe(*each) for each in (*job_terms.warnings(spec), *unsafe(spec))],
     )
@@ -275,9 +292,9 @@ def _expected(spec: JobSpec, accuracy: float | None, score: float | None) -> lis
     return found
 
 
-def _paid(spec: JobSpec, accuracy: float | None, score: float) -> Expected:
+def _paid(spec: JobSpec, accuracy: float | None, score: float, world: str = "") -> Expected:
     pay = round(spec.price * score)
-    return Expected(accuracy, round(score, 4), pay, pay * spec.rounds)
+    return Expected(accuracy, round(score, 4), pay, pay * spec.rounds, world)
 
 
 def _known(spec: JobSpec) -> list[Attack]:
@@ -290,17 +307,30 @@ def _known(spec: JobSpec) -> list[Attack]:
     return [*(_SHARP if spec.mechanism == SHARP else _VESTS), *together]
 
 
-def _measured(spec: JobSpec, rows: Iterable[dict[str, object]]) -> list[Attack]:
-    """The lab's rows of this mechanism and rule over a whole job: the range over its problems and splits."""
-    ratios: dict[str, list[float]] = {}
-    for row in rows:
-        if (row.get("mechanism"), row.get("rule"), row.get("round")) == (spec.mechanism, spec.rule, "job"):
-            ratios.setdefault(str(row.get("attack")), []).append(float(str(row.get("pay_ratio"))))
-    if not ratios:
+def _rows(spec: JobSpec, lab: Sequence[dict[str, object]]) -> list[LabRow]:
+    """The lab's rows on this job's mechanism and rule; BadInput if there are none."""
+    try:
+        rows = msgspec.convert(lab, type=list[LabRow])
+    except msgspec.ValidationError as fault:
         raise BadInput(
-            f"the lab's rows have nothing on {spec.mechanism} with {spec.rule}",
+            f"these are not the lab's rows: {fault}", "Use what candor incentives --json prints"
+        ) from fault
+    mechanism = spec.mechanism + ("+pooled" if spec.pay_by_organisation else "")
+    found = [row for row in rows if (row.mechanism, row.rule) == (mechanism, spec.rule)]
+    if not found:
+        raise BadInput(
+            f"the lab's rows have nothing on {mechanism} with {spec.rule}",
             "Run candor incentives --json with that mechanism and rule",
         )
+    return found
+
+
+def _measured(rows: Iterable[LabRow]) -> list[Attack]:
+    """What each attack earned in whole jobs: the range over problems and splits."""
+    ratios: dict[str, list[float]] = {}
+    for row in rows:
+        if row.round == "job" and row.pay_ratio is not None:
+            ratios.setdefault(row.attack, []).append(row.pay_ratio)
     shown: Callable[[float], str] = "{:.2f}".format
     return [
         Attack(
@@ -309,3 +339,12 @@ def _measured(spec: JobSpec, rows: Iterable[dict[str, object]]) -> list[Attack]:
         )
         for attack, found in sorted(ratios.items())
     ]
+
+
+def _simulated(spec: JobSpec, rows: Iterable[LabRow]) -> list[Expected]:
+    """What honest clients earned a round, on average in each of the lab's problems and splits."""
+    pay: dict[str, list[float]] = {}
+    for row in rows:
+        if row.round != "job" and row.honest_pay is not None:
+            pay.setdefault(f"{row.problem}, split {row.split}", []).append(row.honest_pay)
+    return [_paid(spec, None, sum(found) / len(found), world) for world, found in sorted(pay.items())]

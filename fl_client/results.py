@@ -36,6 +36,7 @@ class Client(msgspec.Struct, frozen=True):
     member: str
     organisation: str
     behaviour: str
+    coalition: str = ""  # which one it is in
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -117,19 +118,50 @@ def report(result: JobResult, width: int = 100) -> RenderableType:
     )
 
 
+_DID = {  # in a sentence that begins with "who"
+    "random": "answered at random",
+    "data-10": "used a tenth of its data",
+    "copied": "was copied",
+    "copier": "copied a colleague's report",
+    "copy-global": "copied the global model (no data, no training)",
+    "distilled-global": "distilled the global model (no data)",
+}
+
+
 def pay_lines(result: JobResult) -> list[str]:
-    """What each kind of client earned as a share of the mean of the honest."""
+    """In a sentence or two: what each kind of client that was not honest, and each coalition, earned as a share of
+    the mean of the honest."""
+    honest = [result.earned(client.member) for client in result.clients if client.behaviour == "honest"]
+    mean = sum(honest) / len(honest) if honest else 0
+    if mean <= 0:
+        return []
+    told = [
+        f"who {_DID.get(kind, f'played {kind}')} {_share(sum(pay) / len(pay), mean)}"
+        for kind, pay in _grouped(result, "behaviour").items()
+        if kind != "honest"
+    ]
+    together = [
+        f"; the {len(pay)} of {kind} together {_share(sum(pay), mean)}"
+        for kind, pay in _grouped(result, "coalition").items()
+        if kind
+    ]
+    shares = f"; as a share of that: {', '.join(told)}{''.join(together)}" if told else ""
+    lines = [f"the honest earned {money(round(mean), result.decimals)} on average{shares}"]
+    if sharing := sum(result.shared(client.member) for client in result.clients):
+        lines.append(f"{sharing} clients were found to report nearly the same, and shared one pay")
+    return lines
+
+
+def _share(pay: float, mean: float) -> str:
+    return f"{round(pay / mean, 2) + 0.0:.2f}"  # no -0.00
+
+
+def _grouped(result: JobResult, field: str) -> dict[str, list[int]]:
+    """What the clients earned, by that field of theirs, in the table's order."""
     pay: dict[str, list[int]] = {}
     for client in result.clients:
-        pay.setdefault(client.behaviour, []).append(result.earned(client.member))
-    honest = pay.pop("honest", [])
-    mean = sum(honest) / len(honest) if honest else 0
-    if mean <= 0 or not pay:
-        return []
-    shares = ", ".join(f"{kind} {sum(each) / len(each) / mean:.2f}" for kind, each in sorted(pay.items()))
-    line = f"pay as a share of the honest mean ({money(round(mean), result.decimals)}): {shares}"
-    sharing = sum(result.shared(client.member) for client in result.clients)
-    return [line, f"near-duplicates sharing one pay: {sharing} clients"] if sharing else [line]
+        pay.setdefault(getattr(client, field), []).append(result.earned(client.member))
+    return pay
 
 
 def accuracy_line(result: JobResult) -> str:

@@ -22,6 +22,7 @@ from chaincode.encoding import domain
 from chaincode.mechanisms import MECHANISMS
 from chaincode.records import Job, Member, Phase, Reveal, RoundState
 from fl_client.beacon import BeaconSource
+from fl_client.conduct import examples
 from fl_client.contracts import View
 from fl_client.errors import BadBeacon, CandorError, Disagreement, Refused
 from fl_client.journal import Journal, Prepared
@@ -119,21 +120,48 @@ async def infer(seat: Seat, state: RoundState, work: behaviour.Work, weights: We
 
 async def work_of(seat: Seat, state: RoundState) -> behaviour.Work:
     """What the round asks: the global model and, where it takes reports, the beacon-drawn batch of public items."""
-    learner, items = seat.learner, await _batch(seat, state)
+    learner, items, public = seat.learner, await _batch(seat, state), seat.learner.problem.public()
+    weights = parameters.from_bytes(await seat.model(state.model), learner.trainer.initial())
+    x, y = examples(learner.conduct, (learner.x, learner.y), public, learner.trainer, weights)
     return behaviour.Work(
         trainer=learner.trainer,
         alphabet=seat.job.spec.alphabet,
-        x=learner.x,
-        y=learner.y,
-        batch=learner.problem.public()[items],
-        weights=parameters.from_bytes(await seat.model(state.model), learner.trainer.initial()),
+        x=x,
+        y=y,
+        batch=public[items],
+        weights=weights,
         seed=behaviour.seed(learner.seed, learner.place, state.round),
         epochs=learner.epochs,
         local_only=MECHANISMS[seat.job.spec.mechanism].local_only,
         effort=learner.effort,
         round=state.round,
         items=items,
+        past=await _past(seat, state) if getattr(learner.conduct, "looks_back", False) else (),
     )
+
+
+async def _past(seat: Seat, state: RoundState) -> list[behaviour.Past]:
+    """What earlier rounds have made public; reports that cannot be fetched are left out."""
+    found, learner, spec = [], seat.learner, seat.job.spec
+    size = report.size(spec.tasks, spec.alphabet)
+    for number in range(1, state.round):
+        before = await seat.view.agreed_round(seat.job.id, number)
+        reveals = (await counted(seat, before)).items()
+        reports = await _fetch(
+            seat, {member: shown.report for member, shown in reveals if shown.report}, size
+        )
+        items = await _batch(seat, before)
+        found.append(
+            behaviour.Past(
+                items=items,
+                batch=learner.problem.public()[items],
+                weights=parameters.from_bytes(await seat.model(before.model), learner.trainer.initial()),
+                reports={m: report.unpack(data, spec.tasks, spec.alphabet) for m, data in reports.items()},
+                me=seat.me,
+                seed=behaviour.seed(learner.seed, learner.place, number),
+            )
+        )
+    return found
 
 
 async def _batch(seat: Seat, state: RoundState) -> np.ndarray:

@@ -105,9 +105,9 @@ class FileEvidence(Evidence):
             self._zip = zipfile.ZipFile(path)
             self.manifest = msgspec.json.decode(self._read(MANIFEST) or b"", type=Manifest)
         except OSError as fault:
-            raise BadInput(f"cannot read {path}: {fault.strerror}") from fault
+            raise BadInput(f"cannot read {path}: {fault.strerror}", "Make one: candor export") from fault
         except (zipfile.BadZipFile, msgspec.MsgspecError) as fault:
-            raise BadInput(f"{path} is not an evidence file of candor export: {fault}") from fault
+            raise BadInput(f"{path} is not an evidence file: {fault}", "Make one: candor export") from fault
         made = self.manifest
         self.subject = Subject(job or made.job, made.ledger, made.channel, made.chaincode, made.organisations)
         self.findings, self.beacon = [], made.beacon

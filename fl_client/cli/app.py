@@ -10,7 +10,7 @@ from types import FrameType
 import typer
 
 from fl_client.cli import audit, client, demo, governance, incentives, job, member, network, score, token
-from fl_client.errors import CandorError
+from fl_client.errors import BadInput, CandorError
 
 app = typer.Typer(
     help="Federated learning that pays for honest training, for organisations that know each other.",
@@ -43,6 +43,14 @@ def main() -> None:
     except (CandorError, NetworkError) as error:
         print(f"candor: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if not error.filename:  # nobody's file: a defect
+            raise
+        print(
+            f"candor: cannot use {error.filename}: {error.strerror}. Name another place, or change its permissions",
+            file=sys.stderr,
+        )
+        sys.exit(BadInput.exit_code)
     except KeyboardInterrupt:
         print("candor: interrupted", file=sys.stderr)
         sys.exit(130)

@@ -9,6 +9,9 @@ from typing import Annotated
 import msgspec
 import typer
 
+from fl_client import money
+from fl_client.cli import session
+from fl_client.cli.session import Json
 from fl_client.errors import BadInput
 
 app = typer.Typer(help="Take part in a job.", no_args_is_help=True)
@@ -29,6 +32,7 @@ def run(
         str,
         typer.Option(help='JSON: {"problem": "digits", "settings": {…}, "client": 0, "clients": 6, …}'),
     ],
+    json: Json = False,
 ) -> None:
     """Register, and take part in every round of the job. Resumable at any point."""
     from fl_client import participant
@@ -36,5 +40,8 @@ def run(
     try:
         own = msgspec.json.decode(share, type=participant.Share)
     except msgspec.DecodeError as fault:
-        raise BadInput(f"--share is not usable: {fault}") from fault
-    asyncio.run(participant.run(connection, identity, journal, job, own))
+        fields = ", ".join(participant.Share.__struct_fields__)
+        raise BadInput(f"--share is not usable: {fault}", f"It is a JSON object with {fields}") from fault
+    pay = asyncio.run(participant.run(connection, identity, journal, job, own))
+    told = f"Job {job} is over; it paid {pay.member} {money.shown(sum(pay.rounds.values()))}."
+    session.put(pay, json, told)

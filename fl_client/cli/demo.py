@@ -18,14 +18,18 @@ _PR_SET_PDEATHSIG = 1
 def demo(
     embedded: Annotated[bool, typer.Option(help="Run on in-process stand-ins: no programs needed.")] = False,
     rounds: Annotated[int, typer.Option(min=1, max=100, help="Rounds of the job.")] = 5,
-    clients: Annotated[int, typer.Option(min=4, max=30, help="Clients; the last ones are not honest.")] = 6,
+    clients: Annotated[int, typer.Option(min=4, max=30, help="Clients; the first ones are honest.")] = 6,
     seed: Annotated[int, typer.Option(help="Decides the data's split, the model and the training.")] = 1,
     mechanism: Annotated[
         str, typer.Option(help="How reports are made and paid: paper, qualify-and-vest or per-round.")
-    ] = "paper",
-    copier: Annotated[
-        bool, typer.Option(help="Let one client copy the global model (with paper or per-round).")
-    ] = False,
+    ] = "qualify-and-vest",
+    cast: Annotated[
+        str,
+        typer.Option(
+            help="What the last clients play, separated by commas: honest, any attack of candor incentives --list, "
+            "module:Class. Clients of one coalition play the same. By default a copier, random and data-10."
+        ),
+    ] = "",
     aggregation: Annotated[
         Literal["single", "majority", "optimistic"],
         typer.Option(help="Who aggregates: one drawn client, or a committee of three in either way."),
@@ -48,19 +52,16 @@ def demo(
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if mechanism not in MECHANISMS:
         raise BadInput(f"no mechanism is called {mechanism!r}", f"Known: {', '.join(sorted(MECHANISMS))}")
-    if copier and MECHANISMS[mechanism].vests:
-        raise BadInput(
-            f"mechanism {mechanism} asks for reports before there is a global model to copy",
-            "Use --copier with --mechanism paper or per-round",
-        )
+    cheats = [name.strip() for name in cast.split(",")] if cast else None
     scenario = Scenario(
-        clients=clients,
+        clients=max(clients, len(cheats or ())),
         rounds=rounds,
         seed=seed,
         mechanism=mechanism,
-        copier=copier,
+        cheats=cheats,
         aggregation=aggregation,
     )
+    out.mkdir(parents=True, exist_ok=True)  # not after the job
     with console() as progress:
         if embedded:
             result = run.embedded(scenario, progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 import typer
@@ -17,6 +17,8 @@ from fl_client.errors import BadInput
 app = typer.Typer(help="What the consortium decides: one vote an organisation.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The proposal's name.")]
 NEEDS_BEACON = ("void-round", "abort-job")
+ACTIONS = [kind.__struct_config__.tag for kind in get_args(Action)]
+SETTINGS = "Name an organisation's identities/…/settings.json"
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -108,7 +110,8 @@ def read_action(text: str) -> Action:
         action: Action = msgspec.json.decode(text, type=Action)
         return action
     except msgspec.DecodeError as fault:
-        raise BadInput(f"this is not an action: {fault}") from fault
+        remedy = f"Give JSON with an action: {', '.join(ACTIONS)}"
+        raise BadInput(f"this is not an action: {fault}", remedy) from fault
 
 
 def read_terms(path: Path) -> Terms:
@@ -116,9 +119,9 @@ def read_terms(path: Path) -> Terms:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Terms)
     except OSError as fault:
-        raise BadInput(f"cannot read {path}: {fault.strerror}") from fault
+        raise BadInput(f"cannot read {path}: {fault.strerror}", SETTINGS) from fault
     except msgspec.DecodeError as fault:
-        raise BadInput(f"{path} has no founding terms: {fault}") from fault
+        raise BadInput(f"{path} has no founding terms: {fault}", SETTINGS) from fault
 
 
 def _vote(name: str, connection: Path | None, identity: str, json: bool, *call: object) -> None:

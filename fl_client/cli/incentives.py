@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from fl_client.cli import session
+
 Names = list[str] | None
 CACHE = Path(".candor/lab")
 
@@ -47,9 +49,10 @@ def incentives(
     from network.progress import console
 
     if list_attacks:
-        for name, kind in ATTACKERS.items():
-            print(f"{name:20s} {(kind.__doc__ or '').split(chr(10))[0]}")
+        told = {name: (kind.__doc__ or "").split("\n")[0] for name, kind in ATTACKERS.items()}
+        session.put(told, json, *(f"{name:20s} {text}" for name, text in told.items()))
         return
+    out.mkdir(parents=True, exist_ok=True)  # not after an hour of work
     default_problems = ["digits", "synthetic-10"] if full else ["digits"]
     plan = lab.Plan(
         schemes=lab.schemes(mechanism or [], rule or []),

@@ -68,7 +68,8 @@ def plan(
         float | None, typer.Option(help="Assume this score of an honest client, as a share of the price.")
     ] = None,
     lab: Annotated[
-        Path | None, typer.Option(help="What `candor incentives --json` printed, for what attacks earn.")
+        Path | None,
+        typer.Option(help="What `candor incentives --json` printed, for what the honest and attacks earn."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -133,9 +134,10 @@ def read_specification(path: Path) -> JobSpec:
     try:
         return msgspec.json.decode(path.read_bytes(), type=JobSpec)
     except OSError as fault:
-        raise BadInput(f"cannot read {path}: {fault.strerror}") from fault
+        raise BadInput(f"cannot read {path}: {fault.strerror}", "Name a job's specification") from fault
     except msgspec.DecodeError as fault:
-        raise BadInput(f"{path} is not a job's specification: {fault}") from fault
+        remedy = "docs/protocol.md lists its fields; candor job show prints those of a job"
+        raise BadInput(f"{path} is not a job's specification: {fault}", remedy) from fault
 
 
 def read_rows(path: Path) -> list[dict[str, object]]:
@@ -143,12 +145,12 @@ def read_rows(path: Path) -> list[dict[str, object]]:
     try:
         found = msgspec.json.decode(path.read_bytes())
     except OSError as fault:
-        raise BadInput(f"cannot read {path}: {fault.strerror}") from fault
+        raise BadInput(f"cannot read {path}: {fault.strerror}", "Name a run's rows.json") from fault
     except msgspec.DecodeError:
         found = None
     rows = found.get("rows") if isinstance(found, dict) else found
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise BadInput(f"{path} is not what `candor incentives --json` prints")
+        raise BadInput(f"{path} is not what `candor incentives --json` prints", "Name a run's rows.json")
     return rows
 
 
@@ -156,7 +158,8 @@ def plan_lines(found: Plan) -> list[str]:
     """The plan as a person reads it."""
 
     def assumed(each: Expected) -> str:
-        why = "" if each.accuracy is None else f"accuracy {each.accuracy:g}, "
+        why = f"{each.world}, " if each.world else ""
+        why += "" if each.accuracy is None else f"accuracy {each.accuracy:g}, "
         return f"  {why}score {each.score:.3f}: {money.shown(each.round)} a round, {money.shown(each.job)} in the job"
 
     lines = [

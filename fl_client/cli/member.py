@@ -106,7 +106,10 @@ def _private_key(path: Path) -> ec.EllipticCurvePrivateKey:
     except OSError as fault:
         raise BadInput(f"cannot read the private key {path}: {fault.strerror}") from fault
     except (ValueError, TypeError) as fault:
-        raise BadInput(f"{path} is not an unencrypted PEM private key") from fault
+        raise BadInput(
+            f"{path} is not an unencrypted PEM private key",
+            "openssl ecparam -name prime256v1 -genkey makes one",
+        ) from fault
     if not isinstance(private, ec.EllipticCurvePrivateKey):
         raise BadInput(f"the private key {path} is not an EC key", "Make one on P-256")
     return private

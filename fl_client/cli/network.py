@@ -40,11 +40,14 @@ def up(
 
 
 @app.command()
-def down(directory: Directory = NETWORK) -> None:
+def down(directory: Directory = NETWORK, json: Json = False) -> None:
     """Stop every process of a network; its data stays."""
     from network.network import Network
 
-    Network.load(directory).down()
+    network = Network.load(directory)
+    network.down()
+    if json:
+        print(jsonlib.dumps({"down": str(network.directory)}))
 
 
 @app.command()
@@ -69,17 +72,20 @@ def logs(
     process: Annotated[str, typer.Argument(help="A process's name, as status shows it.")],
     directory: Directory = NETWORK,
     lines: Annotated[int, typer.Option(min=1, help="How many of the last lines.")] = 50,
+    json: Json = False,
 ) -> None:
     """The end of a process's log, also when the network is down."""
     from network.network import Network
     from network.processes import tail
 
-    print("\n".join(tail(Network.load(directory).log(process), lines)))
+    found = tail(Network.load(directory).log(process), lines)
+    print(jsonlib.dumps({"process": process, "lines": found}) if json else "\n".join(found))
 
 
 @app.command()
 def programs(
     topology: Annotated[str, typer.Argument(help="A topology file, or a profile's name.")] = "three-orgs",
+    json: Json = False,
 ) -> None:
     """Find the programs a network needs, or build them; and say where they are."""
     from network.binaries import Binaries, needed
@@ -90,16 +96,18 @@ def programs(
     with console() as progress:
         found = Binaries(progress=progress)
         found.prepare(names)
-    for name in names:
-        print(f"{name}: {found.path(name)}")
+    paths = {name: str(found.path(name)) for name in names}
+    print(jsonlib.dumps(paths) if json else "\n".join(f"{name}: {path}" for name, path in paths.items()))
 
 
 @app.command()
 def compose(
     topology: Annotated[str, typer.Argument(help="A topology file, or a profile's name.")] = "three-orgs",
+    json: Json = False,
 ) -> None:
     """Print the same network as a docker-compose.yaml."""
-    from network.compose import render
+    from network.compose import document, render
     from network.topology import load
 
-    print(render(load(topology)), end="")
+    found = load(topology)
+    print(jsonlib.dumps(document(found)) if json else render(found), end="")

@@ -14,6 +14,7 @@ from fl_client.errors import BadInput
 
 LIMIT = 64 * 2**20  # bytes of input: 1,024 reports of 65,536 symbols would be more than a job may have
 SYMBOLS = tuple[int, ...]
+EXAMPLE = 'Give it as in {"x": [0, 1, 1], "y": [0, 1, 2], "alphabet": 3}'
 
 
 class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +38,7 @@ class Score(msgspec.Struct, frozen=True):
 
 def score(
     rule: Annotated[str, typer.Option(help=f"One of {', '.join(sorted(RULES))}.")],
+    json: Annotated[bool, typer.Option("--json", help="Always so.")] = True,
 ) -> None:
     """Score one pair of reports: JSON on stdin (x, y, alphabet; others, z, z2, margin), JSON on stdout."""
     print(msgspec.json.encode(pair_score(rule, sys.stdin.buffer.read(LIMIT + 1))).decode())
@@ -60,7 +62,7 @@ def pair_score(rule: str, raw: bytes) -> Score:
         found = chosen.pair(_row(pair.x), _row(pair.y), pair.alphabet, others, view)
         return Score(found, chosen.norm(len(pair.x), pair.alphabet))
     except (ValueError, OverflowError, RecursionError) as fault:
-        raise BadInput(f"the pair on stdin cannot be scored by {rule}: {fault}") from fault
+        raise BadInput(f"the pair on stdin cannot be scored by {rule}: {fault}", EXAMPLE) from fault
 
 
 def _row(symbols: SYMBOLS) -> np.ndarray:

@@ -1,9 +1,6 @@
-"""Who plays in the demo: what each client is called in the table, whose data it has, and how it behaves.
+"""Who plays in the demo: each client's behaviour, what the table calls it, and with whom it agrees.
 
-All are honest but the last ones: one trains on a tenth of its data, one answers at random and, from six clients on,
-one copies: a colleague of its own organisation where reports are made before anything public could be copied, the
-global model (if asked for) where reports are made in every round. The colleague works honestly; the table calls it
-"copied".
+Clients are dealt over the three organisations in turn, so that places three apart are colleagues.
 """
 
 from __future__ import annotations
@@ -11,51 +8,56 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from chaincode.mechanisms import MECHANISMS
+from fl_client import conduct
+from fl_client.errors import BadInput
+from fl_client.incentives.attackers import Coalition
 
-from fl_client.training.behaviour import Honest, Work
-
-ORGANISATIONS = 3  # clients are dealt over so many
+ORGANISATIONS = 3
+COPIES = "exact-copies"
+NAMES = {(COPIES, True): "copied", (COPIES, False): "copier"}  # who leads a coalition, who follows
 
 
 @dataclass(frozen=True)
 class Part:
-    """One client's part: its name in the table, the behaviour by name or import path, and whose data it has."""
+    """One client's part: its name in the table, its behaviour by name or import path, and the places of those it
+    agrees with, the one that leads first."""
 
     name: str
     behaviour: str
-    place: int
+    coalition: tuple[int, ...] = ()
 
 
-class Colleague(Honest):
-    """Hands in what its colleague does. It is given the colleague's data and place, hence the same seed, and so the
-    same model, symbols and update come out without a word between them: as if it had copied them."""
+def cheats(mechanism: str, clients: int) -> list[str]:
+    """The last clients' behaviours where nobody asked for others.
+
+    One answers at random, one uses a tenth of its data. From six clients on one copies: a colleague's report where
+    reports come before anything public could be copied, the global model where they come in every round.
+    """
+    few = ["random", "data-10"]
+    if clients < 2 * ORGANISATIONS:
+        return few
+    if not MECHANISMS[mechanism].vests:
+        return ["copy-global", *few]
+    between = ["honest"] * (ORGANISATIONS - 1)
+    return [COPIES, *between, COPIES, *few]
 
 
-class GlobalCopier:
-    """Reports the labels that the public global model gives, and contributes a zero update: no data, no training."""
+def parts(behaviours: Sequence[str], clients: int) -> list[Part]:
+    """Everybody's part: `behaviours` are those of the last clients, the first ones are honest.
 
-    def train(self, work: Work) -> Sequence[np.ndarray]:
-        """See Behaviour."""
-        return work.weights
-
-    def infer(self, work: Work, weights: Sequence[np.ndarray]) -> np.ndarray:
-        """See Behaviour."""
-        return work.trainer.predict(work.weights, work.batch)
+    Clients of one coalition agree with each other. BadInput: a behaviour that nobody knows, or a coalition of one.
+    """
+    played = ["honest"] * (clients - len(behaviours)) + list(behaviours)
+    return [_part(place, played) for place in range(len(played))]
 
 
-def part(place: int, clients: int, *, colleague: bool, copier: bool) -> Part:
-    """The part of the client with this place: `colleague`, `copier`: which kinds of copiers there are."""
-    copies = clients - 3
-    if place == clients - 1:
-        return Part("tenth", "tenth", place)
-    if place == clients - 2:
-        return Part("random", "random", place)
-    if place == copies and copier:
-        return Part("copier", f"{__name__}:GlobalCopier", place)
-    if colleague and not copier and clients >= 2 * ORGANISATIONS:
-        if place == copies:
-            return Part("colleague", f"{__name__}:Colleague", place - ORGANISATIONS)
-        if place == copies - ORGANISATIONS:
-            return Part("copied", "honest", place)
-    return Part("honest", "honest", place)
+def _part(place: int, played: Sequence[str]) -> Part:
+    kind = played[place]
+    name = kind.rpartition(":")[2]  # of an import path the class
+    if not isinstance(conduct.named(kind), Coalition):
+        return Part(name, kind)
+    together = tuple(other for other, each in enumerate(played) if each == kind)
+    if len(together) < 2:
+        raise BadInput(f"{kind} is a coalition, and only one client plays it", "Name it twice or more")
+    return Part(NAMES.get((kind, place == together[0]), name), kind, together)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -52,7 +53,7 @@ class EmbeddedStage(Stage):
             msp_id: EmbeddedLedger(self._network, self._identities.issue(msp_id, f"Admin@{msp_id}", "admin"))
             for msp_id in ORGANISATIONS
         }
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[str]] = []
         self._stack = AsyncExitStack()
         self.versions = {"ledger": "embedded", "beacon": "development signer (trust=dev)"}
         self.seconds = {"embedded network": time.monotonic() - began}
@@ -73,6 +74,8 @@ class EmbeddedStage(Stage):
         return self._admins[msp_id]
 
     async def start_clients(self, scenario: Scenario) -> None:
+        # a thread for each: who waits for its coalition must not keep the one it waits for from working
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * len(self._clients)))
         for place, identity in enumerate(self._clients):
             run = take_part(
                 EmbeddedLedger(self._network, identity),
@@ -80,7 +83,7 @@ class EmbeddedStage(Stage):
                 self.beacons,
                 self._directory / f"journal-{place}",
                 scenario.job,
-                scenario.share(place),
+                scenario.share(place, self._directory / "coalitions"),
                 look=0.1,
                 stagger=0.5,
             )

@@ -112,7 +112,9 @@ class NativeStage(Stage):
             "--identity": files.name,
             "--journal": home / "journal",
             "--job": scenario.job,
-            "--share": msgspec.json.encode(scenario.share(place)).decode(),
+            "--share": msgspec.json.encode(
+                scenario.share(place, self.network.directory / "coalitions")
+            ).decode(),
         }
         return ProcessSpec(
             name=CLIENT + files.name,

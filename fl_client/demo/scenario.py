@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from chaincode.mechanisms import MECHANISMS
@@ -11,11 +12,13 @@ from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
 from chaincode.records import JobSpec
 from fl_client.demo import cast
+from fl_client.errors import BadInput
 from fl_client.participant import Share
 
 ALPHABET = 10  # digits
 DECIMALS = 2
 PUBLIC_ITEMS, TASKS, SCORED = 700, 600, 500
+MOST_CLIENTS = 30
 
 
 Aggregation = Literal["single", "majority", "optimistic"]
@@ -41,28 +44,37 @@ class Scenario:
     price: int = 100_00  # 100 tokens for a perfect score
     bond: int = 10_00
     epochs: int = 20  # enough for a client's own data to show in its first report
-    mechanism: str = "paper"
-    copier: bool = False  # one that copies the global model, where reports are tuned from it
+    mechanism: str = "qualify-and-vest"
+    cheats: Sequence[str] | None = None  # the last clients' behaviours; None: what `cast.cheats` says
     aggregation: Aggregation = "single"
     aggregators: Mapping[int, str] = field(default_factory=dict)  # place -> one that is not honest
 
-    def part(self, client: int) -> cast.Part:
-        """What the client with this place plays."""
-        local = MECHANISMS[self.mechanism].local_only
-        return cast.part(client, self.clients, colleague=local, copier=self.copier)
+    def __post_init__(self) -> None:
+        """BadInput for a cast that cannot be played, before anything is started."""
+        if not 4 <= self.clients <= MOST_CLIENTS:
+            raise BadInput(f"{self.clients} clients are not between 4 and {MOST_CLIENTS}")
+        self.parts  # noqa: B018 (it is for the errors)
 
-    def share(self, client: int) -> Share:
-        """What the client with this place works on."""
-        part = self.part(client)
+    @property
+    def parts(self) -> list[cast.Part]:
+        """What each client plays."""
+        cheats = cast.cheats(self.mechanism, self.clients) if self.cheats is None else self.cheats
+        return cast.parts(cheats, self.clients)
+
+    def share(self, client: int, channel: Path | None = None) -> Share:
+        """What the client with this place works on; `channel`: where coalitions meet."""
+        part = self.parts[client]
         return Share(
             problem=self.problem,
             settings=self.settings,
-            client=part.place,
+            client=client,
             clients=self.clients,
             behaviour=part.behaviour,
             seed=self.seed,
             epochs=self.epochs,
             aggregator=self.aggregators.get(client, "honest"),
+            coalition=list(part.coalition),
+            channel=str(channel / part.behaviour) if channel and part.coalition else "",
         )
 
     @property

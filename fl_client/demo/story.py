@@ -92,8 +92,7 @@ class Play:
         self.progress("minting the sponsor's tokens by vote")
         action = Mint(account=self.sponsor, amount=amount)
         proposal = f"mint-{scenario.job}"
-        admin = self.stage.admin(self.sponsor)
-        await admin.submit("Governance:propose", proposal, action, await self.stage.beacons.latest())
+        await self._patiently(self.sponsor, "Governance:propose", proposal, action, fresh=True)
         for voter in self.stage.terms.organisations[1 : len(self.stage.terms.organisations) // 2 + 1]:
             await self.stage.admin(voter).submit("Governance:approve", proposal)
 
@@ -187,8 +186,14 @@ class Play:
             job=scenario.job,
             mechanism=job.spec.mechanism,
             clients=[
-                Client(player.name, player.member, player.msp_id, scenario.part(place).name)
-                for place, player in enumerate(self.stage.players)
+                Client(
+                    player.name,
+                    player.member,
+                    player.msp_id,
+                    part.name,
+                    part.behaviour if part.coalition else "",
+                )
+                for player, part in zip(self.stage.players, scenario.parts, strict=True)
             ],
             rounds=rounds,
             balances={player.member: await view.balance(player.member) for player in self.stage.players},
@@ -229,19 +234,22 @@ class Play:
         return [found[name] for name in models]
 
     def _learner(self) -> Learner:
-        return learner(self.scenario.share(0))
+        return learner(msgspec.structs.replace(self.scenario.share(0), behaviour="honest"))
 
-    async def _patiently(self, msp_id: str, transaction: str, *args: object) -> None:
-        """Submit, again while the refusal may pass: servers that have just come up answer one by one."""
+    async def _patiently(self, msp_id: str, transaction: str, *args: object, fresh: bool = False) -> None:
+        """Submit, again while the refusal may pass: servers that have just come up answer one by one.
+
+        `fresh`: with a beacon, a newer one each time, for on a busy machine one can be stale when it arrives.
+        """
         end = time.monotonic() + 30
         while True:
             try:
-                await self.stage.admin(msp_id).submit(transaction, *args)
+                beacon = [await self.stage.beacons.latest()] if fresh else []
+                await self.stage.admin(msp_id).submit(transaction, *args, *beacon)
                 return
             except (Refused, ReadConflict, Unavailable, CommitTimeout) as fault:
-                if (
-                    isinstance(fault, Refused) and (fault.final or fault.code == 409)
-                ) or time.monotonic() > end:
+                hopeless = isinstance(fault, Refused) and (fault.final or (fault.code == 409 and not fresh))
+                if hopeless or time.monotonic() > end:
                     raise
                 await asyncio.sleep(0.3)
 
@@ -257,23 +265,26 @@ def notes(result: JobResult) -> list[str]:
             f"mechanism {result.mechanism} pays whoever copies the public model: from the third round on about as "
             "much as the honest, without any data (docs/mechanism.md)"
         )
-    copiers = [client.member for client in result.clients if client.behaviour == "copier"]
-    honest = [client.member for client in result.clients if client.behaviour == "honest"]
-    for each in result.rounds if copiers else ():
-        copied, worked = (
-            sum(each.outcomes[m].payment for m in members if m in each.outcomes) / len(members)
-            for members in (copiers, honest)
-        )
-        found.append(
-            f"round {each.number}: who copied the global model earned {money(round(copied), result.decimals)}, "
-            f"the honest {money(round(worked), result.decimals)} on average"
-        )
+        found += _copied(result)
     if any(outcome.score is None for each in result.rounds for outcome in each.outcomes.values()):
         found.append(
             "scored once, before any public model existed; every later round paid the same again to those "
             "whose update was found valid"
         )
     return found
+
+
+def _copied(result: JobResult) -> list[str]:
+    """What the copier of the global model made of the last round, if there is one."""
+    last = result.rounds[-1]
+    copied, worked = (
+        [last.outcomes[client.member].payment for client in result.clients if client.behaviour == kind]
+        for kind in ("copy-global", "honest")
+    )
+    if not (copied and worked):
+        return []
+    means = (money(round(sum(pay) / len(pay)), result.decimals) for pay in (copied, worked))
+    return [f"in round {last.number} who copied it earned {next(means)}, the honest {next(means)} on average"]
 
 
 class Timed:

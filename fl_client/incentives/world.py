@@ -20,7 +20,7 @@ from chaincode import lightcheck
 from chaincode.mtpp import View
 from fl_client.incentives.perceptron import Perceptron
 from fl_client.incentives.synthetic import FEATURES, HIDDEN, Synthetic
-from fl_client.named import resolve
+from fl_client.named import make
 from fl_client.strategies.fedavg import FedAvg
 from fl_client.training import behaviour
 from fl_client.training.behaviour import Behaviour, Honest, Learns, Past, Work
@@ -230,7 +230,7 @@ def build(name: str, **settings: object) -> Problem:
         kind, own, _ = PROBLEMS[name]
         made: Problem = kind(**own, **settings)
         return made
-    found: Problem = resolve(name, PROBLEMS, "problem")(**settings)
+    found: Problem = make(name, PROBLEMS, "problem", **settings)
     return found
 
 

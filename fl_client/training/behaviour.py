@@ -1,7 +1,7 @@
 """How a client behaves: what it reports about the public batch, and which update it contributes.
 
-Candor's own agent is honest; the others exist to show in demos and tests what they earn. One's own is a class
-without constructor arguments, named by import path ``module:Class``.
+Candor's own agent is honest. Those that are not (fl_client/incentives/attackers) exist to show what they earn, in the
+lab and on a network alike; they are chosen by name in fl_client/conduct.py.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 
-from fl_client.named import resolve
 from fl_client.training.trainer import Weights
 
 
@@ -113,38 +112,6 @@ class Honest:
     def data(self, work: Work) -> tuple[np.ndarray, np.ndarray]:
         """The inputs and labels it learns from."""
         return work.x, work.y
-
-
-class Tenth(Honest):
-    """Honest work on a tenth of the private data (rounded up), the same tenth every round: less effort, not
-    a lie."""
-
-    def data(self, work: Work) -> tuple[np.ndarray, np.ndarray]:
-        """See Honest."""
-        few = np.random.default_rng(len(work.x)).permutation(len(work.x))[: -(-len(work.x) // 10)]
-        return work.x[few], work.y[few]
-
-
-class Random:
-    """Does nothing at all: uniformly random labels, and a zero update. A zero update is the cheapest one;
-    it dilutes the mean by its weight and harms the model no further, so that a demo's accuracy curve shows
-    an idle client and not a poisoner."""
-
-    def train(self, work: Work) -> Sequence[np.ndarray]:
-        """See Behaviour."""
-        return work.weights
-
-    def infer(self, work: Work, weights: Sequence[np.ndarray]) -> np.ndarray:
-        """See Behaviour."""
-        return work.rng.integers(0, work.alphabet, len(work.batch), dtype=np.int64)
-
-
-BEHAVIOURS: dict[str, type] = {"honest": Honest, "random": Random, "tenth": Tenth}
-
-
-def behaviour(name: str) -> Behaviour:
-    """The behaviour called ``name`` (or ``module:Class``); BadInput if there is none."""
-    return cast(Behaviour, resolve(name, BEHAVIOURS, "behaviour")())
 
 
 def seed(job_seed: int, client: str | int, round: int) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
-from fl_client.named import resolve
+from fl_client.named import make
 
 if TYPE_CHECKING:
     import keras
@@ -48,4 +48,4 @@ def problem(name: str, **settings: object) -> Problem:
     """The problem called ``name`` (or ``module:Class``), built with ``settings``; BadInput if none is."""
     from fl_client.training.digits import Digits
 
-    return cast(Problem, resolve(name, {"digits": Digits}, "problem")(**settings))
+    return cast(Problem, make(name, {"digits": Digits}, "problem", **settings))

@@ -1,4 +1,4 @@
-"""`candor demo --embedded` as a user runs it: who earns what under qualify-and-vest, and under `paper`."""
+"""`candor demo --embedded` as a user runs it: who earns what by default, under `paper`, and in a cast of one's own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from fl_client.results import JobResult
 
 pytestmark = [pytest.mark.training, pytest.mark.timeout(300)]
-VESTS = ("--mechanism", "qualify-and-vest")
+CAST = "exact-copies,noisy-copies-10,exact-copies,noisy-copies-10,stale,replayed-update,distilled-global"
 
 
 def demo(out: Path, *options: str) -> JobResult:
@@ -30,13 +30,13 @@ def demo(out: Path, *options: str) -> JobResult:
 @pytest.fixture(scope="module")
 def vested(tmp_path_factory: pytest.TempPathFactory) -> tuple[JobResult, Path]:
     out = tmp_path_factory.mktemp("vested")
-    return demo(out, "--rounds", "3", *VESTS), out
+    return demo(out, "--rounds", "3"), out
 
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> tuple[JobResult, Path]:
     out = tmp_path_factory.mktemp("paper")
-    return demo(out, "--rounds", "3", "--mechanism", "paper", "--copier"), out
+    return demo(out, "--rounds", "3", "--mechanism", "paper"), out
 
 
 def members(result: JobResult, behaviour: str) -> list[str]:
@@ -64,7 +64,7 @@ def test_everybody_is_scored_once_and_paid_in_every_round(vested: tuple[JobResul
 def test_pay_follows_what_clients_did(vested: tuple[JobResult, Path]) -> None:
     result, _ = vested
     honest = honest_mean(result)
-    (lazy,), (guessing,) = members(result, "tenth"), members(result, "random")
+    (lazy,), (guessing,) = members(result, "data-10"), members(result, "random")
     assert honest > 3 * 0.6 * 10_000, "three rounds at a score of .6 or more"
     assert 0 < result.earned(lazy) < 0.9 * honest
     assert result.earned(guessing) < 0.03 * honest
@@ -76,7 +76,7 @@ def test_pay_follows_what_clients_did(vested: tuple[JobResult, Path]) -> None:
 def test_who_copies_a_colleague_halves_the_pay_of_both(vested: tuple[JobResult, Path]) -> None:
     result, _ = vested
     sharing = [client for client in result.clients if result.shared(client.member)]
-    assert sorted(client.behaviour for client in sharing) == ["colleague", "copied"]
+    assert sorted(client.behaviour for client in sharing) == ["copied", "copier"]
     assert len({client.organisation for client in sharing}) == 1, "both of one organisation"
     assert {o.sharing for o in result.rounds[0].outcomes.values()} == {0, 2}
     assert sum(result.earned(client.member) for client in sharing) <= 1.05 * honest_mean(result)
@@ -91,13 +91,15 @@ def test_the_model_learns_and_no_token_is_lost(vested: tuple[JobResult, Path]) -
 
 def test_table_and_picture_say_who_earned_what(vested: tuple[JobResult, Path]) -> None:
     _, out = vested
-    text = (out / "table.txt").read_text()
+    text = " ".join((out / "table.txt").read_text().split())
     for part in (
         "mechanism qualify-and-vest",
-        "colleague",
-        "tenth",
-        "random",
-        "share of the honest mean",
+        "Org1MSP, copier",
+        "the honest earned",
+        "who answered at random 0.0",
+        "who used a tenth of its data 0.",
+        "the 2 of exact-copies together",
+        "shared one pay",
         "✓",
     ):
         assert part in text
@@ -108,27 +110,43 @@ def test_under_the_papers_mechanism_who_copies_the_global_model_profits_and_the_
     paper: tuple[JobResult, Path],
 ) -> None:
     result, out = paper
-    (copier,) = members(result, "copier")
+    (copier,) = members(result, "copy-global")
     honest = members(result, "honest")
     assert len(honest) == 3
     last = result.rounds[-1].outcomes
     assert last[copier].payment > 0.9 * sum(last[member].payment for member in honest) / len(honest)
-    text = (out / "table.txt").read_text()
+    text = " ".join((out / "table.txt").read_text().split())
     assert "mechanism paper pays whoever copies the public model" in text
-    assert "who copied the global model earned" in text
+    assert "who copied the global model (no data, no training) " in text
+    assert "in round 3 who copied it earned" in text
     assert all(outcome.score is not None for each in result.rounds for outcome in each.outcomes.values())
     assert result.supply.minted == result.supply.held
 
 
 def test_a_seed_decides_data_model_and_training(vested: tuple[JobResult, Path], tmp_path: Path) -> None:
     """Not the draws: those come from beacons, and keys are new in every run."""
-    again = demo(tmp_path, "--rounds", "1", *VESTS)
+    again = demo(tmp_path, "--rounds", "1")
     assert again.accuracy[0] == vested[0].accuracy[0]
     assert again.accuracy[1] == pytest.approx(vested[0].accuracy[1], abs=0.01)
     assert [client.behaviour for client in again.clients] == [c.behaviour for c in vested[0].clients]
 
 
-@pytest.mark.parametrize("options", [("--mechanism", "none"), (*VESTS, "--copier")])
+def test_attackers_of_the_lab_play_in_a_job_and_read_its_past(tmp_path: Path) -> None:
+    result = demo(tmp_path, "--rounds", "3", "--clients", "10", "--cast", CAST)
+    honest = honest_mean(result)
+    for kind in ("exact-copies", "noisy-copies-10"):
+        together = [client.member for client in result.clients if client.coalition == kind]
+        assert len(together) == 2
+        assert all(result.shared(member) for member in together)
+        assert sum(map(result.earned, together)) < 1.1 * honest
+    (distiller,), (replaying,) = members(result, "distilled-global"), members(result, "replayed-update")
+    assert abs(result.earned(distiller)) < 0.1 * honest
+    first, *later = (each.outcomes[replaying].payment for each in result.rounds)
+    assert first > 0
+    assert later == [0, 0], "its own old update, found on the chain, is not valid again"
+
+
+@pytest.mark.parametrize("options", [("--mechanism", "none"), ("--cast", "lazy"), ("--cast", "exact-copies")])
 def test_what_cannot_be_played_is_said_at_once(options: tuple[str, ...], tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "fl_client.cli", "demo", "--embedded", "--out", str(tmp_path), *options]
     done = subprocess.run(argv, capture_output=True, check=False)

@@ -297,22 +297,33 @@ def test_a_forgery_of_its_export_is_named(evidence: Path, tmp_path: Path, case: 
     assert wanted <= set(report.classes), report.findings
 
 
-def test_under_the_default_mechanism_one_qualification_pays_in_every_round(tmp_path: Path) -> None:
-    process = demo(tmp_path, "--mechanism", "qualify-and-vest", "--json")
+ATTACKS = "exact-copies,exact-copies,copy-global,distilled-global,random"
+
+
+def test_under_the_default_mechanism_a_copier_a_distiller_and_a_coalition_do_not_pay(tmp_path: Path) -> None:
+    """Three honest clients; who copies a colleague gets its report from it through a channel of their own."""
+    process = demo(tmp_path, "--clients", "8", "--mechanism", "qualify-and-vest", "--cast", ATTACKS, "--json")
     printed, _ = process.communicate(timeout=400)
     assert process.returncode == 0, (tmp_path / "demo.log").read_text()
     result = json.loads(printed)
     kinds = {client["member"]: client["behaviour"] for client in result["clients"]}
     first, second = (each["outcomes"] for each in result["rounds"])
-    assert {kinds[member] for member, each in first.items() if each["sharing"]} == {"copied", "colleague"}
+    sharing = {kinds[member] for member, each in first.items() if each["sharing"]}
+    assert {"copied", "copier"} <= sharing <= {"copied", "copier", "copy-global", "distilled-global"}
+    idle = {"random", "copy-global"}  # a zero update is not valid
     for member, kind in kinds.items():
-        assert second[member]["score"] is None
-        due = 0 if kind == "random" else first[member]["payment"]  # a zero update is not valid
+        assert second[member]["score"] is None, "one qualification pays in every round"
+        due = 0 if kind in idle else first[member]["payment"]
         assert abs(second[member]["payment"] - due) <= 1, "the dither"
-    honest = [first[member]["payment"] for member, kind in kinds.items() if kind == "honest"]
-    for kind, share in (("random", 0.05), ("tenth", 0.9), ("colleague", 0.55), ("copied", 0.55)):
-        (member,) = (each for each, found in kinds.items() if found == kind)
-        assert first[member]["payment"] < share * min(honest)
+    pay: dict[str, list[int]] = {}
+    for member, kind in kinds.items():
+        pay.setdefault(kind, []).append(first[member]["payment"] + second[member]["payment"])
+    worst = min(pay["honest"])
+    assert len(pay["honest"]) == 3
+    assert worst > 0.5 * 2 * 100_00
+    for kind in ("random", "copy-global", "distilled-global"):
+        assert sum(pay[kind]) < 0.1 * worst
+    assert 0 < sum(pay["copied"] + pay["copier"]) < 1.1 * max(pay["honest"]), "one pay between them"
     assert result["supply"]["minted"] == result["supply"]["held"] > 0
 
 

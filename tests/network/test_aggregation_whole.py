@@ -49,7 +49,7 @@ def stories() -> dict[str, Story]:
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Story]]:
     directory = tmp_path_factory.mktemp("aggregation")
     told = stories()
-    scenario = Scenario(clients=6, rounds=1, price=1000)
+    scenario = Scenario(clients=6, rounds=1, price=1000, mechanism="paper")
     stage = bring_up(scenario, directory / "network", silent)
     network = stage.network
     key = (network.directory / "ipfs" / "swarm.secret").read_text()

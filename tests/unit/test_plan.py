@@ -154,8 +154,30 @@ def test_attacks_come_from_the_documents_or_from_a_run_of_the_lab() -> None:
     rows += [row | {"round": 1, "pay_ratio": 9}, row | {"mechanism": "paper", "pay_ratio": 9}]
     (found,) = plan(spec(), lab=rows).attacks
     assert (found.attack, found.ratio) == ("data-10", "0.40 to 0.55")
+    pooled = [row | {"mechanism": "qualify-and-vest+pooled", "pay_ratio": 0.3}]
+    (found,) = plan(spec(pay_by_organisation=True), lab=rows + pooled).attacks
+    assert found.ratio == "0.30"
+    with pytest.raises(BadInput, match="not the lab's rows"):
+        plan(spec(), lab=[row])
     with pytest.raises(BadInput, match="nothing on"):
         plan(spec(mechanism="per-round"), lab=rows)
+
+
+def test_what_the_honest_can_expect_comes_from_the_labs_run_unless_the_author_says_otherwise() -> None:
+    row = {
+        "attack": "data-10",
+        "mechanism": "qualify-and-vest",
+        "rule": "dasgupta-ghosh",
+        "problem": "digits",
+    }
+    rows = [row | {"round": r, "split": s, "pay_ratio": 0.5, "honest_pay": pay} for r, s, pay in (
+        (1, "iid", 0.8), (2, "iid", 0.7), ("job", "iid", 1.5), (1, ".1", 0.4)
+    )]  # fmt: skip
+    skewed, even = plan(spec(), lab=rows).honest
+    assert (skewed.world, skewed.round) == ("digits, split .1", 4_000)
+    assert (even.world, even.round, even.job) == ("digits, split iid", 7_500, 37_500)
+    (assumed,) = plan(spec(), lab=rows, score=0.5).honest
+    assert (assumed.world, assumed.round) == ("", 5_000)
 
 
 def test_the_command_needs_the_file_alone(tmp_path) -> None:

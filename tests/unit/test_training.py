@@ -11,9 +11,9 @@ import pytest
 
 from chaincode.mtpp import RULES, Rule
 from fl_client.aggregator import aggregate
-from fl_client.errors import BadInput
+from fl_client.conduct import conduct as behaviour
 from fl_client.training import backend
-from fl_client.training.behaviour import Work, behaviour, seed
+from fl_client.training.behaviour import Work, seed
 from fl_client.training.digits import Digits
 from fl_client.training.parameters import from_bytes, subtract, to_bytes
 from fl_client.training.trainer import Trainer
@@ -69,7 +69,7 @@ def test_fedavg_learns_as_fast_as_it_should():
 @pytest.fixture(scope="module")
 def first_rounds() -> list[np.ndarray]:
     """Reports (clients, T) of the first round of some jobs."""
-    behaviours = ["honest", "honest", "honest", "honest", "random", "tenth"]
+    behaviours = ["honest", "honest", "honest", "honest", "random", "data-10"]
     return [np.array(federate(job, 1, behaviours)[1]) for job in (21, 22, 23, 24)]
 
 
@@ -166,7 +166,7 @@ def work(trainer: Trainer, **changes) -> Work:
     return Work(**({"trainer": trainer, "alphabet": 10, "x": x, "y": y} | start | changes))
 
 
-@pytest.mark.parametrize("name", ["honest", "tenth", "random"])
+@pytest.mark.parametrize("name", ["honest", "data-10", "random"])
 def test_a_restarted_client_repeats_itself(trainer, name):
     (report, update), (again, same) = (act(name, work(trainer)) for _ in range(2))
     assert report.tolist() == again.tolist()
@@ -186,8 +186,8 @@ def test_honest_clients_report_what_their_updated_model_says(trainer):
 def test_a_tenth_is_what_it_says(trainer, monkeypatch):
     seen = []
     monkeypatch.setattr(trainer, "train", lambda w, x, y, **_: seen.append((x, y)) or list(w))
-    act("tenth", work(trainer))
-    act("tenth", work(trainer, seed=2))
+    act("data-10", work(trainer))
+    act("data-10", work(trainer, seed=2))
     (x, y), (again, _) = seen
     assert len(x) == len(y) == 22
     assert np.array_equal(x, again)
@@ -204,12 +204,6 @@ def test_seeds_differ_by_job_client_and_round():
     assert len(seeds) == 18
     assert all(0 <= s < 2**63 for s in seeds)
     assert seed(7, "Org1MSP:1", 0) == 2021746664101260656
-
-
-def test_a_behaviour_of_ones_own_is_found_by_import_path():
-    assert behaviour("fl_client.training.behaviour:Tenth")
-    with pytest.raises(BadInput, match="honest, random, tenth"):
-        behaviour("lazy")
 
 
 def test_asking_for_help_imports_no_tensorflow():

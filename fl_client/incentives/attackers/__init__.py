@@ -6,7 +6,7 @@ from typing import cast
 
 from fl_client.incentives.attackers import coalitions, defect, effort, lies, public, updates
 from fl_client.incentives.attackers.base import Attacker, Coalition
-from fl_client.named import resolve
+from fl_client.named import make
 from fl_client.training.behaviour import Behaviour
 
 ATTACKERS: dict[str, type] = {
@@ -56,4 +56,4 @@ __all__ = ["ATTACKERS", "Attacker", "Coalition", "attacker"]
 
 def attacker(name: str) -> Behaviour | Coalition:
     """The attacker called ``name`` (or ``module:Class``); BadInput if there is none."""
-    return cast("Behaviour | Coalition", resolve(name, ATTACKERS, "attacker")())
+    return cast("Behaviour | Coalition", make(name, ATTACKERS, "attacker"))

@@ -14,18 +14,32 @@ from fl_client.training.behaviour import Honest, Work
 class Attacker(Honest):
     """A behaviour that departs from the honest one in whatever a subclass overrides.
 
-    Any `Behaviour` can be played; the two attributes are optional there (``needs_data`` then counts as true,
-    ``sends_update`` as false). An attacker runs on the real network as well, by its import path, and falls back to
-    guesses where the lab's ``work.past`` is not at hand.
+    Any `Behaviour` can be played; the attributes are optional there (``needs_data`` then counts as true, the others
+    as false). An attacker plays on a network as it does in the lab (fl_client/conduct.py); where it needs no private
+    data it gets none there: the public items with the global model's labels stand in. The lab takes its update for an
+    honest one unless ``sends_update`` says otherwise.
 
     Attributes:
         needs_data: whether it ever looks at private data.
+        looks_back: whether it uses ``work.past``, which a client on a network reads from the chain for it.
         sends_update: whether its update differs from an honest client's; the lab then plays the federation
             anew with it, and asks the light check.
     """
 
     needs_data: ClassVar[bool] = True
+    looks_back: ClassVar[bool] = False
     sends_update: ClassVar[bool] = False
+
+
+class Idle(Attacker):
+    """Trains nothing, and makes its report up or copies it; its update, where one is asked for, is zero: that harms
+    the model least, so that a demo shows an idle client and not a poisoner."""
+
+    needs_data = False
+
+    def train(self, work: Work) -> Sequence[np.ndarray]:
+        """See Behaviour."""
+        return work.weights
 
 
 class Coalition(ABC):

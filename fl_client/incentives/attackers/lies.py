@@ -6,26 +6,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fl_client.incentives.attackers.base import Attacker, noisy
+from fl_client.incentives.attackers.base import Attacker, Idle, noisy
 from fl_client.training.behaviour import Work
 
 Weights = Sequence[np.ndarray]
 
 
-class Random(Attacker):
+class Random(Idle):
     """Uniformly random labels."""
-
-    needs_data = False
 
     def infer(self, work: Work, weights: Weights) -> np.ndarray:
         """See Behaviour."""
         return work.rng.integers(0, work.alphabet, len(work.batch), dtype=np.int64)
 
 
-class Constant(Attacker):
+class Constant(Idle):
     """The same label for every task."""
-
-    needs_data = False
 
     def infer(self, work: Work, weights: Weights) -> np.ndarray:
         """See Behaviour."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fl_client.incentives.attackers.base import Attacker, noisy, view
+from fl_client.incentives.attackers.base import Attacker, Idle, noisy, view
 from fl_client.training.behaviour import Past, Work, local_model
 
 Weights = Sequence[np.ndarray]
@@ -14,9 +14,10 @@ Weights = Sequence[np.ndarray]
 
 class _Public(Attacker):
     needs_data = False
+    looks_back = True
 
 
-class CopyGlobal(_Public):
+class CopyGlobal(Idle):
     """z: the labels that the global model gives."""
 
     def infer(self, work: Work, weights: Weights) -> np.ndarray:
@@ -24,7 +25,7 @@ class CopyGlobal(_Public):
         return view(work)[0]
 
 
-class SecondLabel(_Public):
+class SecondLabel(Idle):
     """z, but the global model's second label on the half of the tasks where it is least sure."""
 
     def infer(self, work: Work, weights: Weights) -> np.ndarray:
@@ -33,7 +34,7 @@ class SecondLabel(_Public):
         return np.where(margin < np.median(margin), second, first)
 
 
-class NoisyGlobal(_Public):
+class NoisyGlobal(Idle):
     """z, 10 % of it drawn at random."""
 
     def infer(self, work: Work, weights: Weights) -> np.ndarray:
@@ -41,8 +42,10 @@ class NoisyGlobal(_Public):
         return noisy(work.rng, view(work)[0], work.alphabet, 0.1)
 
 
-class ExtrapolatedGlobal(_Public):
+class ExtrapolatedGlobal(Idle):
     """The labels of the global model moved on by its own last change."""
+
+    looks_back = True
 
     def infer(self, work: Work, weights: Weights) -> np.ndarray:
         """See Behaviour."""
@@ -56,13 +59,18 @@ class ExtrapolatedGlobal(_Public):
 class Stale(Attacker):
     """Works honestly in the first round and sends that report, as it stands, in every later one."""
 
+    looks_back = True
+
     def infer(self, work: Work, weights: Weights) -> np.ndarray:
         """See Behaviour."""
-        return work.past[0].reports[work.past[0].me] if work.past else super().infer(work, weights)
+        mine = [past.reports[past.me] for past in work.past if past.me in past.reports]
+        return mine[0] if mine else super().infer(work, weights)
 
 
-class Replay(_Public):
+class Replay(Idle):
     """What one peer revealed last about each task; z where it never met the task."""
+
+    looks_back = True
 
     def infer(self, work: Work, weights: Weights) -> np.ndarray:
         """See Behaviour."""

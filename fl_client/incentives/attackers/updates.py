@@ -17,6 +17,7 @@ Weights = Sequence[np.ndarray]
 class _Sender(Attacker):
     """``train`` gives the dishonest model; the report still comes from an honest one."""
 
+    looks_back = True
     sends_update = True
 
     def report_model(self, work: Work, weights: Weights) -> Weights:

@@ -1,0 +1,123 @@
+"""Every command can speak JSON, and says in a sentence what is wrong with its input and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fl_client import participant
+from fl_client.cli.app import app
+from fl_client.errors import BadInput, CandorError
+from fl_client.participant import Share
+from network.errors import NetworkError
+
+CLIENT = "client run --connection junk --identity User1 --job j --journal d --share"
+BAD = [
+    "demo --mechanism none",
+    "demo --cast lazy",
+    "demo --cast exact-copies",
+    "demo --directory .",
+    "network up nosuch",
+    "network down",
+    "network status",
+    "network logs org1-peer",
+    "network programs nosuch",
+    "network compose nosuch",
+    f"{CLIENT} nonsense",
+    CLIENT + ' {"problem":"digits","settings":{},"client":0,"clients":6,"behavior":"random"}',
+    CLIENT + ' {"problem":"digits","settings":{},"client":0,"clients":6}',
+    "score --rule none",
+    "score --rule dasgupta-ghosh",
+    "audit j",
+    "audit j --from-blocks junk",
+    "audit j --from-blocks missing",
+    "export j --out x.zip",
+    "member list",
+    "member list --connection missing",
+    "member rotate --identity User1 --new-key junk",
+    "token transfer Org2MSP much",
+    "token balance --connection .",
+    "governance propose p nonsense",
+    'governance propose p {"action":"fly"}',
+    "governance found --settings junk",
+    "job create j missing",
+    "job create j junk",
+    "job plan list",
+    "job plan .",
+    "job watch j",
+    "incentives --attack none",
+    "incentives --attack json:loads",
+    "incentives --problem none",
+    "incentives --problem json:loads",
+    "incentives --split 7",
+    "incentives --mechanism none",
+    "incentives --rule none",
+]
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Every command with its words."""
+    inside = getattr(command, "commands", None)
+    if inside is None:
+        yield " ".join(path), command
+        return
+    for name, each in inside.items():
+        yield from commands(each, (*path, name))
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands(typer.main.get_command(app))))
+def test_every_command_can_speak_json(name: str, command: Any) -> None:
+    assert "--json" in {option for parameter in command.params for option in parameter.opts}, name
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory without a network, with files that are not what a command wants."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "junk").write_text("nope")
+    (tmp_path / "list").write_text("[]")
+    return tmp_path
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_bad_input_is_told_with_its_remedy(place: Path, line: str) -> None:
+    with pytest.raises((CandorError, NetworkError)) as caught:
+        CliRunner().invoke(app, line.split(), catch_exceptions=False, env={"CANDOR_CONNECTION": None})
+    fault = caught.value
+    assert fault.exit_code
+    assert getattr(fault, "remedy", ""), fault
+    assert "\n" not in str(fault)
+
+
+@pytest.mark.parametrize(
+    "share",
+    [
+        Share("digits", {"public_items": 1}, 0, 6),
+        Share("digits", {"nosuch": 1}, 0, 6),
+        Share("digits", {}, 6, 6),
+        Share("json:loads", {}, 0, 6),
+        Share("digits", {}, 0, 6, behaviour="exact-copies"),
+    ],
+)
+def test_a_share_that_cannot_be_worked_on_is_bad_input(share: Share) -> None:
+    with pytest.raises(BadInput):
+        participant.learner(share)
+
+
+@pytest.mark.parametrize("line", ["demo --embedded --out /proc/x", "nosuch", "job plan junk"])
+def test_a_process_ends_with_one_sentence_and_no_traceback(place: Path, line: str) -> None:
+    argv = [sys.executable, "-m", "fl_client.cli", *line.split()]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith(("candor: ", "Usage: "))
