@@ -16,15 +16,8 @@ from chaincode.contracts.settings import EndorserClock, Settings
 from chaincode.encoding import domain
 from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
-from chaincode.records import (
-    Consortium,
-    Holdings,
-    JobSpec,
-    Mint,
-    Outcome,
-    Registration,
-    RoundState,
-)
+from chaincode.proposals import Mint
+from chaincode.records import Consortium, Holdings, JobSpec, Outcome, Registration, RoundState
 from fl_client.contracts import View
 from fl_client.ledger.embedded import EmbeddedIdentities, EmbeddedIdentity, EmbeddedLedger, EmbeddedNetwork
 

@@ -10,17 +10,8 @@ from chaincode.contracts import keys, state, time
 from chaincode.contracts.actions import Ready, Vote, prepare
 from chaincode.contracts.settings import EndorserClock, Settings
 from chaincode.encoding import canonical
-from chaincode.records import (
-    TREASURY,
-    Action,
-    Consortium,
-    MspId,
-    Name,
-    Proposal,
-    Registration,
-    Seconds,
-    SetBeacon,
-)
+from chaincode.proposals import Action, Proposal, SetBeacon
+from chaincode.records import TREASURY, Consortium, MspId, Name, Registration, Seconds
 from chaincode.shim import Contract, Stub, query, transaction
 from chaincode.shim.errors import Conflict, Forbidden, NotFound, Unprocessable
 

@@ -7,7 +7,8 @@ import pytest
 
 from chaincode.beacon import DevSigner
 from chaincode.contracts.settings import SETTINGS, load
-from chaincode.records import AdmitOrganisation, Mint, Registration
+from chaincode.proposals import AdmitOrganisation, Mint
+from chaincode.records import Registration
 from tests.attacks.scenes import (
     admit_to_channel,
     hoard,

@@ -23,7 +23,8 @@ from chaincode.beacon import Beacon, BeaconInfo
 from chaincode.encoding import domain
 from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
-from chaincode.records import JobSpec, Mint, RoundState
+from chaincode.proposals import Mint
+from chaincode.records import JobSpec, RoundState
 from fl_client.beacon import BeaconSource, open_beacon
 from fl_client.connection import Connection, read_connection
 from fl_client.contracts import View
