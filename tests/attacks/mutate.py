@@ -8,7 +8,7 @@ none fails, nobody misses what was taken out. (A mutant outside any function is 
 and all tests run there.) Chance is left out: neither the fuzzer nor the state machine takes part. Not part of the
 test run:
 
-    python -m tests.attacks.mutate [--only FILE-PART] [--line N] [--seconds 3600]
+    python -m tests.attacks.mutate [--only FILE-PART] [--line N] [--most TESTS] [--seconds 3600]
 """
 
 from __future__ import annotations
@@ -51,7 +51,11 @@ SUITE = [
     *("tests/unit/test_mtpp_" + each for each in ("duplicates.py", "payment.py", "rules.py", "vectors.py")),
     "tests/unit/test_mechanism_paper.py",
 ]
-FIRST = ["tests/contracts/test_jobs.py", "tests/attacks/test_specs.py", "tests/attacks/test_money.py"]  # of limits
+FIRST = [
+    "tests/contracts/test_jobs.py",
+    "tests/attacks/test_specs.py",
+    "tests/attacks/test_money.py",
+]  # of limits
 LEFT_OUT = ["test_fuzz.py", "test_stateful.py", "test_score_command.py::test_the_command", "_machine_paths"]
 LIMIT = 240  # seconds for the tests of one mutant; what takes longer has lost its way, and is noticed
 Reached = dict[str, list[tuple[str, float]]]  # "file:line" -> tests and their seconds
@@ -67,8 +71,8 @@ def files() -> Iterator[Path]:
 class Judge:
     """A pytest plugin: instead of running what was collected once, runs it again and again under mutants."""
 
-    def __init__(self, chosen: Sequence[Mutant], seconds: float, out: int) -> None:
-        self.chosen, self.end, self.out = chosen, time.monotonic() + seconds, out
+    def __init__(self, chosen: Sequence[Mutant], seconds: float, most: int, out: int) -> None:
+        self.chosen, self.end, self.most, self.out = chosen, time.monotonic() + seconds, most, out
         self.tried = self.survived = 0
 
     @pytest.hookimpl(tryfirst=True)
@@ -82,9 +86,10 @@ class Judge:
             if time.monotonic() > self.end:
                 break
             tests = ranked(mutant, reached) if mutant.function else list(self.items)
-            killer = self._killer(mutant, tests)
+            killer = self._killer(mutant, tests[: self.most])
             self.tried, self.survived = self.tried + 1, self.survived + (not killer)
-            verdict = f"killed by {killer}" if killer else f"SURVIVED {len(tests)} tests"
+            of = f"{min(len(tests), self.most)} of {len(tests)} tests"
+            verdict = f"killed by {killer}" if killer else f"SURVIVED {of}"
             self.say(f"{mutant}\n    {verdict}")
         self.say(f"{self.survived} of {self.tried} mutants tried survived ({len(self.chosen)} chosen)")
         return True
@@ -261,6 +266,7 @@ def main() -> None:
     )
     options.add_argument("--only", default="", help="of files whose path holds this")
     options.add_argument("--line", type=int, help="at this line")
+    options.add_argument("--most", type=int, default=10**6, help="tests for one mutant")
     options.add_argument("--seconds", type=float, default=3600)
     given = options.parse_args()
     chosen = [
@@ -271,7 +277,7 @@ def main() -> None:
         if given.line in (None, mutant.line)
     ]
     chosen.sort(key=lambda mutant: not mutant.function)  # those that take a copy last
-    judge = Judge(chosen, given.seconds, os.dup(1))
+    judge = Judge(chosen, given.seconds, given.most, os.dup(1))
     with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
         code = pytest.main(["-q", *ARGUMENTS, *SUITE], plugins=[judge])
     if not judge.tried:
