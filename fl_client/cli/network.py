@@ -100,6 +100,8 @@ def compose(
 ) -> None:
     """Print the same network as a docker-compose.yaml."""
     from network.compose import render
-    from network.topology import load
+    from network.topology import check_one_machine, load
 
-    print(render(load(topology)), end="")
+    wanted = load(topology)
+    check_one_machine(wanted)
+    print(render(wanted), end="")
