@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from chaincode.proposals import Proposal
 from chaincode.records import (
     SPENDABLE,
     STATEMENT_PAGE,
@@ -15,7 +16,6 @@ from chaincode.records import (
     Member,
     Outcome,
     Progress,
-    Proposal,
     Reveal,
     RoundState,
 )

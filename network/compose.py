@@ -22,7 +22,7 @@ from network import topology as topologies
 from network.compose_services import VOLUME, Services
 from network.containers import Installed, Setup, plan_for, serve_chaincode
 from network.errors import NetworkError
-from network.topology import Topology
+from network.topology import Topology, check_one_machine
 
 _HEAD = """\
 # The network "{name}" in containers. Written by `candor network compose`: change the topology, not this.
@@ -99,6 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, topology: Topology) -> None:
+    check_one_machine(topology)
     if options.command == "setup":
         Setup(plan_for(topology, Installed(), _say)).run(options.step)
     elif options.command == "chaincode":

@@ -38,6 +38,7 @@ def write_settings(plan: Plan, identities: Identities, beacon: Beacon) -> None:
 def settings(plan: Plan, org: Organisation, beacon: Beacon) -> dict[str, Any]:
     """The topology's settings of the chaincode, and what the network knows itself."""
     return {
+        **({"production": True} if plan.topology.production else {}),
         **plan.topology.chaincode.settings,
         "msp_id": org.msp_id,
         "organisations": [member.msp_id for member in plan.topology.organisations],

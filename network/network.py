@@ -17,7 +17,7 @@ from network.ports import Ports
 from network.processes import Keeper, Status, clean
 from network.progress import Progress, silent
 from network.state import State, starting
-from network.topology import Topology
+from network.topology import Topology, check_one_machine
 from network.topology import load as load_topology
 
 
@@ -48,6 +48,7 @@ class Network:
         """
         place = Path(directory).expanduser().resolve()
         wanted = topology if isinstance(topology, Topology) else load_topology(topology)
+        check_one_machine(wanted)
         if Keeper.find(place) is not None:
             raise AlreadyRunning(f"the network in {place} is already up", "Use it, or take it down first")
         found = programs or Binaries(progress=progress)

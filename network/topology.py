@@ -49,6 +49,7 @@ class Organisation(_Part, frozen=True):
     msp_id: str
     domain: str
     clients: int = 2
+    host: str = ""  # the machine its processes run on; a production network tells it
 
     @property
     def name(self) -> str:
@@ -79,6 +80,7 @@ class Topology(_Part, frozen=True):
     orderers: Orderers = msgspec.field(default_factory=Orderers)
     drand: Drand | None = None
     ipfs: bool = False
+    production: bool = False  # no development beacon, and no machine with two shares of the beacon
 
     @property
     def drand_threshold(self) -> int:
@@ -127,9 +129,19 @@ def check(topology: Topology, label: str = "the topology") -> None:
         *_orderer_rules(topology.orderers),
         *_organisation_rules(topology),
         *_drand_rules(topology),
+        *_production_rules(topology),
     ]:
         if not ok:
             raise BadTopology(f"{label}: `{field}` cannot be used", remedy)
+
+
+def check_one_machine(topology: Topology) -> None:
+    """Refuse what would start every organisation's processes on this machine though it is for production."""
+    if topology.production:
+        raise BadTopology(
+            "a production network must not have two shares of its beacon on one machine, and this starts them all here",
+            "Run each organisation's processes on its own host, or take `production` out to try the network out",
+        )
 
 
 _Rule = tuple[str, bool, str]
@@ -191,3 +203,23 @@ def _drand_rules(topology: Topology) -> list[_Rule]:
             f"With {total} organisations use {least} to {total}, or leave it out",
         ),
     ]
+
+
+def _production_rules(topology: Topology) -> list[_Rule]:
+    if not topology.production:
+        return []
+    shares = "A production network draws from its organisations' own beacon, of at least two shares"
+    rules: list[_Rule] = [("drand", topology.drand_threshold >= 2, shares)]
+    hosts: set[str] = set()
+    for index, org in enumerate(topology.organisations):
+        field = f"organisations[{index}].host"
+        rules += [
+            (field, bool(org.host), "Name the machine that its processes run on"),
+            (
+                field,
+                org.host not in hosts,
+                "Two shares of the beacon on one host: use a host an organisation",
+            ),
+        ]
+        hosts.add(org.host)
+    return rules

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,20 +11,13 @@ import msgspec
 import numpy as np
 
 from chaincode import cid, commitment, contracts, draw, report, scoring
-from chaincode.beacon import Beacon, DevSigner
+from chaincode.beacon import Beacon, BeaconInfo, DevSigner
 from chaincode.contracts.settings import EndorserClock, Settings
 from chaincode.encoding import domain
 from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
-from chaincode.records import (
-    Consortium,
-    Holdings,
-    JobSpec,
-    Mint,
-    Outcome,
-    Registration,
-    RoundState,
-)
+from chaincode.proposals import Mint
+from chaincode.records import Consortium, Holdings, JobSpec, Outcome, Registration, RoundState
 from fl_client.contracts import View
 from fl_client.ledger.embedded import EmbeddedIdentities, EmbeddedIdentity, EmbeddedLedger, EmbeddedNetwork
 
@@ -72,16 +65,19 @@ class World:
         margin: int = 1,
         registration: Registration | None = None,
         period: int = 3,
+        production: Sequence[str] = (),
+        beacon: BeaconInfo | None = None,
     ) -> None:
         self.clock = ManualClock(GENESIS + 1000)
         self.signer = DevSigner(b"world", period, GENESIS)
         self.terms = Consortium(
             organisations=list(ORGANISATIONS),
-            beacon=self.signer.info,
+            beacon=beacon or self.signer.info,
             freshness=freshness,
             margin=margin,
             registration=registration or Registration(),
         )
+        self.production = production  # the organisations that take no development beacon
         self.identities = EmbeddedIdentities()
         self.network = EmbeddedNetwork({m: self.server(m) for m in ORGANISATIONS}, batch=0.0)
         self.admins = {m: self.ledger(self.identities.issue(m, f"Admin@{m}", "admin")) for m in ORGANISATIONS}
@@ -104,6 +100,7 @@ class World:
             freshness=terms.freshness,
             margin=terms.margin,
             registration=terms.registration,
+            production=msp_id in self.production,
         )
         return contracts.serve(settings, EndorserClock(terms.beacon, wall=(clock or self.clock).now))
 

@@ -18,13 +18,9 @@ from chaincode.contracts.job_terms import MAX_SLOTS
 from chaincode.contracts.settings import EndorserClock
 from chaincode.contracts.token import LIMIT, Postings, known_account
 from chaincode.encoding import canonical
-from chaincode.records import (
-    TREASURY,
+from chaincode.proposals import (
     Action,
     AdmitOrganisation,
-    Consortium,
-    Job,
-    Member,
     Mint,
     Recover,
     ReinstateMember,
@@ -34,6 +30,7 @@ from chaincode.records import (
     SpendTreasury,
     SuspendMember,
 )
+from chaincode.records import TREASURY, Consortium, Job, Member
 from chaincode.shim import Stub
 from chaincode.shim.errors import Conflict, Invalid, Unprocessable
 

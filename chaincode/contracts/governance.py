@@ -8,19 +8,10 @@ from chaincode.beacon import Beacon, BeaconInfo
 from chaincode.contracts import hardship as hardship  # registers its actions
 from chaincode.contracts import keys, state, time
 from chaincode.contracts.actions import Ready, Vote, prepare
-from chaincode.contracts.settings import EndorserClock, Settings
+from chaincode.contracts.settings import DEVELOPMENT, EndorserClock, Settings
 from chaincode.encoding import canonical
-from chaincode.records import (
-    TREASURY,
-    Action,
-    Consortium,
-    MspId,
-    Name,
-    Proposal,
-    Registration,
-    Seconds,
-    SetBeacon,
-)
+from chaincode.proposals import Action, Proposal, SetBeacon
+from chaincode.records import TREASURY, Consortium, MspId, Name, Registration, Seconds
 from chaincode.shim import Contract, Stub, query, transaction
 from chaincode.shim.errors import Conflict, Forbidden, NotFound, Unprocessable
 
@@ -54,6 +45,7 @@ class Governance(Contract):
             raise Forbidden(
                 "these are not the founding terms of this organisation's server", msp_id=own.msp_id
             )
+        self._accept(beacon)
         if founder not in organisations:
             raise Forbidden("only a founding organisation's admin may found", msp_id=founder)
         if len(set(organisations)) != len(organisations) or TREASURY in organisations:
@@ -85,7 +77,7 @@ class Governance(Contract):
             approvals=[msp_id],
             rejections=[],
             expires=opened + PROPOSAL_SECONDS,
-            target=(await prepare(vote, action)).target,
+            target=(await self._ready(vote, action)).target,
         )
         return await self._decide(vote, proposal, record)
 
@@ -150,12 +142,28 @@ class Governance(Contract):
     async def _decide(self, vote: Vote, name: str, record: Proposal) -> Proposal:
         """Execute what more than half approve; what changed under the proposal is a conflict, and no vote counts."""
         if _carried(vote.terms, record):
-            ready = await _prepared(vote, name, record)
+            ready = await self._prepared(vote, name, record)
             if ready.target != record.target:
                 raise Conflict(f"what proposal {name!r} would replace has changed since it was made")
             await ready.execute()
             record = replace(record, status="executed")
         return await self._write(vote.stub, name, record)
+
+    async def _ready(self, vote: Vote, action: Action) -> Ready:
+        """The checked action, if this organisation may endorse it at all."""
+        if isinstance(action, SetBeacon):
+            self._accept(action.beacon)
+        return await prepare(vote, action)
+
+    async def _prepared(self, vote: Vote, name: str, record: Proposal) -> Ready:
+        try:
+            return await self._ready(vote, record.action)
+        except (NotFound, Unprocessable) as fault:  # it could be executed when it was proposed
+            raise Conflict(f"proposal {name!r} cannot be executed any more: {fault.message}") from fault
+
+    def _accept(self, beacon: BeaconInfo) -> None:
+        if not self._settings.accepts(beacon):
+            raise Forbidden(DEVELOPMENT, msp_id=self._settings.msp_id)
 
     @staticmethod
     async def _write(stub: Stub, name: str, record: Proposal) -> Proposal:
@@ -163,13 +171,6 @@ class Governance(Contract):
         if record.status == "executed":
             stub.set_event("governance", canonical({"proposal": name, "action": record.action}))
         return record
-
-
-async def _prepared(vote: Vote, name: str, record: Proposal) -> Ready:
-    try:
-        return await prepare(vote, record.action)
-    except (NotFound, Unprocessable) as fault:  # it could be executed when it was proposed
-        raise Conflict(f"proposal {name!r} cannot be executed any more: {fault.message}") from fault
 
 
 def _carried(terms: Consortium, record: Proposal) -> bool:

@@ -20,7 +20,8 @@ from chaincode.contracts.actions import Ready, Vote, act
 from chaincode.contracts.jobs import end_round, last_round, return_escrow
 from chaincode.contracts.rounds import announce
 from chaincode.contracts.token import Postings
-from chaincode.records import AbortJob, Job, Lock, Phase, Reveal, RoundState, VoidRound
+from chaincode.proposals import AbortJob, VoidRound
+from chaincode.records import Job, Lock, Phase, Reveal, RoundState
 from chaincode.shim import Stub
 from chaincode.shim.errors import Conflict, TooEarly
 

@@ -15,12 +15,13 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from chaincode.beacon import BeaconInfo
+from chaincode.beacon import DEV_ID, BeaconInfo
 from chaincode.records import MspId, Record, Registration, Seconds
 
 log = logging.getLogger(__name__)
 
 SETTINGS = "CANDOR_CHAINCODE_SETTINGS"
+DEVELOPMENT = "beacon: a production server takes no development beacon, whose signer knows every draw"
 
 
 class Settings(Record, frozen=True, kw_only=True):
@@ -34,6 +35,11 @@ class Settings(Record, frozen=True, kw_only=True):
     registration: Registration
     chaincode: str = "candor"
     drand: str = ""  # the organisation's own node, the second half of its clock
+    production: bool = False  # this organisation endorses no development beacon
+
+    def accepts(self, beacon: BeaconInfo) -> bool:
+        """Whether the organisation would draw from these beacons: not in production if one signer knows them all."""
+        return not (self.production and beacon.id == DEV_ID)
 
 
 def load() -> Settings:
@@ -42,9 +48,14 @@ def load() -> Settings:
     if not path:
         raise SystemExit(f"{SETTINGS} is not set: give the path of the server's settings file")
     try:
-        return msgspec.json.decode(Path(path).read_bytes(), type=Settings)
+        settings = msgspec.json.decode(Path(path).read_bytes(), type=Settings)
     except (OSError, msgspec.DecodeError) as fault:
         raise SystemExit(f"{path}: {fault}; correct the chaincode server's settings") from fault
+    if not settings.accepts(settings.beacon):
+        raise SystemExit(
+            f"{path}: {DEVELOPMENT}; name the beacon of the organisations' own nodes in `beacon`"
+        )
+    return settings
 
 
 class EndorserClock:

@@ -14,7 +14,7 @@ from math import isqrt
 import numpy as np
 
 from chaincode.mtpp.counts import Counts, task_counts
-from chaincode.mtpp.rule import CLIENTS_MAX, TASKS_MAX, Integers, Reports, Scores
+from chaincode.mtpp.rule import ALPHABET_MAX, ALPHABET_MIN, CLIENTS_MAX, TASKS_MAX, Integers, Reports, Scores
 
 ONE = 1 << 20
 ALIKE = 419430  # .4: every likeness inside a group is greater
@@ -36,7 +36,7 @@ def likeness(reports: Integers, alphabet: int) -> Scores:
         int64 of shape (n, n), symmetric, 0 on the diagonal.
 
     Raises:
-        ValueError: more clients or tasks, or a symbol outside the alphabet.
+        ValueError: more clients or tasks, an alphabet not in [2, 256], or a symbol outside it.
     """
     return _all_pairs(reports, alphabet, lambda x, y: isqrt(x * y))
 
@@ -77,6 +77,8 @@ def _all_pairs(reports: Integers, alphabet: int, scale: Callable[[int, int], int
     clients, tasks = reports.shape
     if clients > CLIENTS_MAX or tasks > TASKS_MAX:
         raise ValueError(f"reports: {clients} × {tasks} is more than {CLIENTS_MAX} × {TASKS_MAX}")
+    if not ALPHABET_MIN <= alphabet <= ALPHABET_MAX:
+        raise ValueError(f"alphabet: {alphabet} is not in [{ALPHABET_MIN}, {ALPHABET_MAX}]")
     if reports.size and (reports.min() < 0 or reports.max() >= alphabet):
         raise ValueError(f"reports: a symbol is outside [0, {alphabet})")
     symbols = np.ascontiguousarray(reports, np.uint8)

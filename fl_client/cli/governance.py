@@ -9,7 +9,8 @@ import msgspec
 import typer
 
 from chaincode.beacon import BeaconInfo
-from chaincode.records import Action, Proposal, Registration
+from chaincode.proposals import Action, Proposal
+from chaincode.records import Registration
 from fl_client.cli import session
 from fl_client.cli.session import ConnectionFile, Json, Who
 from fl_client.errors import BadInput

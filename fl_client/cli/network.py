@@ -107,7 +107,8 @@ def compose(
 ) -> None:
     """Print the same network as a docker-compose.yaml."""
     from network.compose import document, render
-    from network.topology import load
+    from network.topology import check_one_machine, load
 
     found = load(topology)
+    check_one_machine(found)
     print(jsonlib.dumps(document(found)) if json else render(found), end="")

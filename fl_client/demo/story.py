@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from chaincode.mechanisms import MECHANISMS
-from chaincode.records import Mint, Phase, RoundState
+from chaincode.proposals import Mint
+from chaincode.records import Phase, RoundState
 from fl_client.contracts import View
 from fl_client.demo.scenario import DECIMALS, Scenario
 from fl_client.demo.stage import Stage

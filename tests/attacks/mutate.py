@@ -1,168 +1,289 @@
-"""Which guards would nobody miss? Takes them out one at a time, in a copy, and runs the tests that reach them.
+"""Which guards would nobody miss? Takes them out one at a time and runs the tests that reach them.
 
-A guard is a `raise` of a contract. One run of the tests of contracts and attacks on a copy whose guards say when
-they refuse tells which tests reach which guard; one that no test reaches has survived already. Every other guard is
-replaced by `pass` in a copy of its own, and the tests that reached it run there: if all of them pass, no test misses
-it. (Tests that do not reach a guard cannot tell whether it is there.) Not part of the test run:
+What is taken out: tests/attacks/mutants.py. The tests of contracts, attacks and pure modules are collected once. A
+first run, in a process of its own, notes which test reaches which line. Then each mutant gets a process of its own,
+forked from the one that has collected: it puts the mutated code under the functions that are there already, and
+runs the tests that reached the line, first those that refused something there and are quick, until one fails. If
+none fails, nobody misses what was taken out. (A mutant outside any function is written into a copy of the code,
+and all tests run there.) Chance is left out: neither the fuzzer nor the state machine takes part. Not part of the
+test run:
 
-    python -m tests.attacks.mutate [--jobs 2] [--only FILE-PART] [--seconds 3600]
+    python -m tests.attacks.mutate [--only FILE-PART] [--line N] [--most TESTS] [--seconds 3600]
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import builtins
+import contextlib
+import gc
+import json
 import os
-import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from types import CodeType, FunctionType
+from typing import Any
+
+import pytest
+
+from tests.attacks.mutants import Mutant, mutants
 
 ROOT = Path(__file__).parent.parent.parent
-CONTRACTS = Path("chaincode/contracts")
-PARTS = ("benchmarks", "chaincode", "docs", "fl_client", "tests")
-SUITE = ("tests/contracts", "tests/attacks", "--ignore=tests/attacks/test_keys.py")  # no guard is in keys.py
-QUICK = {"CANDOR_FUZZ_CALLS": "2000", "CANDOR_STATEFUL_EXAMPLES": "5"}
-BY_CHANCE = ("test_fuzz.py", "test_stateful.py")  # last, and only where nothing else reaches a guard
-RECORDER = """
-import os
-def hit(number):
-    with open(os.environ["GUARD_HITS"], "a") as file:
-        file.write(f"{number} {os.environ.get('PYTEST_CURRENT_TEST', '').partition('[')[0].partition(' ')[0]}\\n")
-"""
+CODE = ("chaincode/contracts", "chaincode/mtpp", "chaincode/mechanisms")
+PURE = [
+    *("beacon", "cid", "commitment", "committees", "draw", "encoding", "lightcheck", "proposals", "records"),
+    *("report", "rotation", "scoring", "view"),
+]
+SUITE = [
+    *("tests/attacks", "tests/contracts", "tests/incentives/test_mechanisms.py"),
+    *(
+        "tests/unit/test_" + each
+        for each in ("commitment.py", "committees.py", "cid.py", "beacon.py", "draw.py")
+    ),
+    *("tests/unit/test_" + each for each in ("encoding.py", "lightcheck.py", "report.py", "view.py")),
+    *("tests/unit/test_mtpp_" + each for each in ("duplicates.py", "payment.py", "rules.py", "vectors.py")),
+    "tests/unit/test_mechanism_paper.py",
+]
+FIRST = [
+    "tests/contracts/test_jobs.py",
+    "tests/attacks/test_specs.py",
+    "tests/attacks/test_money.py",
+]  # of limits
+LEFT_OUT = ["test_fuzz.py", "test_stateful.py", "test_score_command.py::test_the_command", "_machine_paths"]
+LIMIT = 240  # seconds for the tests of one mutant; what takes longer has lost its way, and is noticed
+Reached = dict[str, list[tuple[str, float]]]  # "file:line" -> tests and their seconds
 
 
-class Guard(NamedTuple):
-    """A raise: lines `first` to `last` (from 1) of a file."""
-
-    file: Path
-    first: int
-    last: int
-    column: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.first}: {' '.join(self.text.split())[:100]}"
+def files() -> Iterator[Path]:
+    """What is mutated."""
+    for folder in CODE:
+        yield from sorted(path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py"))
+    yield from (Path(f"chaincode/{name}.py") for name in PURE)
 
 
-def guards(root: Path) -> Iterator[Guard]:
-    """Every raise of the contracts that refuses something; not those that pass a fault on with more words."""
-    for path in sorted((root / CONTRACTS).rglob("*.py")):
-        source = path.read_text()
-        tree = ast.parse(source)
-        handlers = [each for each in ast.walk(tree) if isinstance(each, ast.ExceptHandler)]
-        passed_on = {child for each in handlers for child in ast.walk(each)}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Raise) and node not in passed_on:
-                text, last = ast.get_source_segment(source, node) or "", node.end_lineno or node.lineno
-                yield Guard(path.relative_to(root), node.lineno, last, node.col_offset, text)
+class Judge:
+    """A pytest plugin: instead of running what was collected once, runs it again and again under mutants."""
 
+    def __init__(self, chosen: Sequence[Mutant], seconds: float, most: int, out: int) -> None:
+        self.chosen, self.end, self.most, self.out = chosen, time.monotonic() + seconds, most, out
+        self.tried = self.survived = 0
 
-@contextmanager
-def copied() -> Iterator[Path]:
-    """A copy of what the tests need."""
-    with tempfile.TemporaryDirectory(prefix="mutant-") as made:
-        for part in PARTS:
-            if (ROOT / part).is_dir():
-                ignored = shutil.ignore_patterns("__pycache__", "network", "conformance")
-                shutil.copytree(ROOT / part, Path(made) / part, ignore=ignored)
-        shutil.copy(ROOT / "pyproject.toml", made)
-        yield Path(made)
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Judge every mutant while there is time."""
+        self.items = {item.nodeid: item for item in session.items}
+        self.say(f"{len(self.chosen)} mutants, {len(self.items)} tests")
+        reached = self.in_a_child(self._recorded, LIMIT * 10)
+        assert isinstance(reached, dict), reached
+        for mutant in self.chosen:
+            if time.monotonic() > self.end:
+                break
+            tests = ranked(mutant, reached) if mutant.function else list(self.items)
+            killer = self._killer(mutant, tests[: self.most])
+            self.tried, self.survived = self.tried + 1, self.survived + (not killer)
+            of = f"{min(len(tests), self.most)} of {len(tests)} tests"
+            verdict = f"killed by {killer}" if killer else f"SURVIVED {of}"
+            self.say(f"{mutant}\n    {verdict}")
+        self.say(f"{self.survived} of {self.tried} mutants tried survived ({len(self.chosen)} chosen)")
+        return True
 
+    def say(self, text: str) -> None:
+        os.write(self.out, (text + "\n").encode())
 
-def replace(copy: Path, guard: Guard, lines: Sequence[str]) -> None:
-    """Put these lines where the guard was."""
-    path = copy / guard.file
-    source = path.read_text().splitlines(keepends=True)
-    source[guard.first - 1 : guard.last] = [f"{' ' * guard.column}{line}\n" for line in lines]
-    path.write_text("".join(source))
+    def in_a_child(self, work: Any, seconds: float) -> Any:
+        """What `work` returns in a process of its own; "" + why if it ends in another way."""
+        read, write = os.pipe()
+        if not (child := os.fork()):
+            os.close(read)
+            os.setpgid(0, 0)
+            for stream in (1, 2):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+            try:
+                answer = work()
+            except BaseException as fault:
+                answer = f"{type(fault).__name__}: {fault}"
+            with os.fdopen(write, "w") as pipe:
+                json.dump(answer, pipe)
+            os._exit(0)
+        os.close(write)
+        timer = signal.signal(signal.SIGALRM, lambda *_: os.killpg(child, signal.SIGKILL))
+        signal.alarm(int(seconds))
+        with os.fdopen(read) as pipe:
+            said = pipe.read()
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, timer)
+        os.waitpid(child, 0)
+        return json.loads(said) if said else f"no end within {seconds} s"
 
+    def _killer(self, mutant: Mutant, tests: Sequence[str]) -> str:
+        if not tests:
+            return ""
+        if not mutant.function:
+            return in_a_copy(mutant)
 
-def run(copy: Path, tests: Sequence[str]) -> str:
-    """The first failure of these tests, "" if there is none."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--timeout",
-        "240",
-        *tests,
-    ]
-    environment = os.environ | QUICK | {"PYTHONPATH": str(copy), "GUARD_HITS": str(copy / "hits")}
-    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
-    failed = re.search(r"^(?:FAILED|ERROR) (?:\S+/)?(\S+)", done.stdout, re.MULTILINE)
-    return "" if done.returncode == 0 else failed[1] if failed else done.stdout[-300:]
+        def work() -> str:
+            put_in_place(mutant)
+            return self._first_failure(tests)
 
+        found: str = self.in_a_child(work, LIMIT)
+        return found
 
-def reached(chosen: Sequence[Guard]) -> dict[Guard, list[str]]:
-    """Which tests reach which guard, from one run of everything."""
-    with copied() as copy:
-        (copy / "guard_hits.py").write_text(RECORDER)
-        for number, guard in sorted(enumerate(chosen), key=lambda each: (each[1].file, -each[1].first)):
-            shift = [f"import guard_hits; guard_hits.hit({number})", *_dedented(guard)]
-            replace(copy, guard, shift)
-        if fault := run(copy, SUITE):
-            raise SystemExit(f"with all guards in place {fault} fails: nothing can be said of mutants")
-        hits = {line for line in (copy / "hits").read_text().splitlines() if not line.endswith(" ")}
-    tests: dict[Guard, list[str]] = {guard: [] for guard in chosen}
-    for number, test in sorted(line.split(" ", 1) for line in hits):
-        tests[chosen[int(number)]].append(test)
-    return {
-        guard: sorted(found, key=lambda test: any(c in test for c in BY_CHANCE))
-        for guard, found in tests.items()
-    }
+    def _run(self, name: str, following: str | None) -> bool:
+        """Whether a test passes."""
+        item = self.items[name]
+        before = item.session.testsfailed
+        nextitem = self.items[following] if following else None
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+        return item.session.testsfailed == before
 
-
-def _dedented(guard: Guard) -> list[str]:
-    lines = guard.text.splitlines()
-    return [lines[0], *(line[guard.column :] for line in lines[1:])]
-
-
-def killer(guard: Guard, tests: Sequence[str]) -> str:
-    """The test that fails without the guard; "" if all that reach it pass."""
-    certain = [test for test in tests if not any(each in test for each in BY_CHANCE)]
-    if not tests:
+    def _first_failure(self, tests: Sequence[str]) -> str:
+        for name, following in zip(tests, [*tests[1:], None], strict=True):
+            if not self._run(name, following):
+                return name
         return ""
-    with copied() as copy:
-        replace(copy, guard, ["pass"])
-        return run(copy, certain or tests)
+
+    def _recorded(self) -> Reached:
+        """Every test once, with all in place; which lines it reaches."""
+        lines: set[str] = set()
+        builtins.__reached__ = lines.add  # type: ignore[attr-defined]
+        for file in sorted({mutant.file for mutant in self.chosen}):
+            swap(file, Marker(file).visit(ast.parse((ROOT / file).read_text())))
+        reached: Reached = {}
+        names = list(self.items)
+        for name, following in zip(names, [*names[1:], None], strict=True):
+            lines.clear()
+            begun = time.monotonic()
+            if not self._run(name, following):
+                raise SystemExit(f"with all in place {name} fails: nothing can be said of mutants")
+            for line in lines:
+                reached.setdefault(line, []).append((name, time.monotonic() - begun))
+        return reached
+
+
+class Marker(ast.NodeTransformer):
+    """Says before each statement of a function that it is reached."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.depth = file, 0
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        self.depth += inside
+        super().generic_visit(node)
+        for field in ("body", "orelse", "finalbody") if self.depth else ():
+            body = getattr(node, field, None)
+            if isinstance(body, list):
+                setattr(node, field, [each for one in body for each in (*self._marks(one), one)])
+        self.depth -= inside
+        return ast.fix_missing_locations(node)
+
+    def _marks(self, statement: ast.stmt) -> Iterator[ast.stmt]:
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            return  # a docstring stays the first
+        for line in range(statement.lineno, _head_end(statement) + 1):
+            mark = ast.parse(f"__reached__({f'{self.file}:{line}'!r})").body[0]
+            yield ast.copy_location(mark, statement)
+
+
+def _head_end(statement: ast.stmt) -> int:
+    """The last line before a statement's own statements."""
+    inner = getattr(statement, "body", None) or getattr(statement, "cases", None)
+    if not inner:
+        return statement.end_lineno or statement.lineno
+    first = inner[0].pattern if isinstance(inner[0], ast.match_case) else inner[0]
+    return max(statement.lineno, first.lineno - 1)
+
+
+def ranked(mutant: Mutant, reached: Reached) -> list[str]:
+    """The tests that reached the mutant's line: those that went on to refuse first, then the quick ones."""
+    refusing = {
+        name for line in (1, 2, 3) for name, _ in reached.get(f"{mutant.file}:{mutant.line + line}", [])
+    }
+    found = reached.get(f"{mutant.file}:{mutant.line}", [])
+    return [name for name, _ in sorted(found, key=lambda each: (each[0] not in refusing, each[1]))]
+
+
+def put_in_place(mutant: Mutant) -> None:
+    """From now on this process runs the mutant."""
+    if not swap(mutant.file, mutant.tree(), mutant.function):
+        raise LookupError(f"no function of {mutant.file} is {mutant.function}")
+
+
+def swap(file: Path, tree: ast.AST, only: str = "") -> int:
+    """Put the tree's code under the file's functions, or under one of them; how many there were."""
+    assert isinstance(tree, ast.Module)
+    path = str(ROOT / file)
+    new = dict(codes(compile(tree, path, "exec")))
+    swapped = 0
+    for function in [each for each in gc.get_objects() if isinstance(each, FunctionType)]:
+        name = function.__code__.co_qualname  # type: ignore[attr-defined]
+        if function.__code__.co_filename == path and name in new and only in ("", name):
+            function.__code__ = new[name]
+            swapped += 1
+    return swapped
+
+
+def codes(module: CodeType) -> Iterator[tuple[str, CodeType]]:
+    """Functions by qualified name, those inside of functions left out."""
+    for each in module.co_consts:
+        if isinstance(each, CodeType):
+            if each.co_flags & 2:  # a function's own locals: not a class body
+                yield each.co_qualname, each  # type: ignore[attr-defined]
+            else:
+                yield from codes(each)
+
+
+def in_a_copy(mutant: Mutant) -> str:
+    """The first test that fails where the mutated file is imported from; "" if none does."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as made:
+        for part in ("benchmarks", "chaincode", "docs", "fl_client", "network", "tests"):
+            shutil.copytree(ROOT / part, Path(made) / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", made)
+        (Path(made) / mutant.file).write_text(ast.unparse(mutant.tree()))
+        command = [sys.executable, "-m", "pytest", "-x", "-q", *ARGUMENTS, *FIRST, *SUITE]
+        environment = os.environ | {"PYTHONPATH": made}
+        done = subprocess.run(command, cwd=made, env=environment, capture_output=True, text=True, check=False)
+    failed = [line.split()[1] for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return (failed or [done.stdout[-200:]])[0] if done.returncode else ""
+
+
+ARGUMENTS = ["-p", "no:cacheprovider", "-p", "no:xdist", "--timeout", "120"]
+for _each in LEFT_OUT:
+    ARGUMENTS += ["--ignore-glob", f"*{_each}"] if _each.endswith(".py") else ["--deselect", _each]
 
 
 def main() -> None:
-    """Print every guard with the test that misses it, then the figure."""
+    """Print every mutant with the test that misses what is gone, then the figure."""
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--jobs", type=int, default=2)
-    options.add_argument("--only", default="")
+    options.add_argument("--only", default="", help="of files whose path holds this")
+    options.add_argument("--line", type=int, help="at this line")
+    options.add_argument("--most", type=int, default=10**6, help="tests for one mutant")
     options.add_argument("--seconds", type=float, default=3600)
     given = options.parse_args()
-    chosen = [guard for guard in guards(ROOT) if given.only in str(guard.file)]
-    tests = reached(chosen)
-    end, tried, survivors = time.monotonic() + given.seconds, 0, 0
-
-    def judge(guard: Guard) -> str | None:
-        return None if time.monotonic() > end else killer(guard, tests[guard])
-
-    with ThreadPoolExecutor(given.jobs) as pool:
-        for guard, fault in zip(chosen, pool.map(judge, chosen), strict=True):
-            if fault is not None:
-                tried, survivors = tried + 1, survivors + (not fault)
-                verdict = f"killed by {fault}" if fault else f"SURVIVED {len(tests[guard])} tests"
-                print(f"{guard}\n    {verdict}", flush=True)
-    print(f"{survivors} of {tried} guards tried survived ({len(chosen)} chosen)")
+    chosen = [
+        mutant
+        for file in files()
+        if given.only in str(file)
+        for mutant in mutants(ROOT, file)
+        if given.line in (None, mutant.line)
+    ]
+    chosen.sort(key=lambda mutant: not mutant.function)  # those that take a copy last
+    judge = Judge(chosen, given.seconds, given.most, os.dup(1))
+    with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
+        code = pytest.main(["-q", *ARGUMENTS, *SUITE], plugins=[judge])
+    if not judge.tried:
+        raise SystemExit(f"nothing was tried: pytest ended with {code}")
 
 
 if __name__ == "__main__":
+    os.chdir(ROOT)
     main()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from chaincode.beacon import DevSigner
+from chaincode.beacon import BeaconInfo, DevSigner
 from chaincode.contracts.settings import SETTINGS, load
-from chaincode.records import AdmitOrganisation, Mint, Registration
+from chaincode.proposals import AdmitOrganisation, Mint, SetBeacon
+from chaincode.records import Registration
 from tests.attacks.scenes import (
     admit_to_channel,
     hoard,
@@ -307,6 +308,53 @@ async def test_a_renewed_certificate_over_the_same_key_is_the_same_member():
     elsewhere = world.identities.issue(ORGANISATIONS[1], "client", key=first.private_key)
     await refused(403, world.ledger(elsewhere).submit("Registry:leave"))
     await world.ledger(renewed).submit("Registry:leave")
+
+
+def named(info: BeaconInfo, id: str) -> BeaconInfo:
+    """The same chain under another name: what a beacon of several organisations looks like from outside."""
+    unnamed = msgspec.structs.replace(info, id=id)
+    return msgspec.structs.replace(unnamed, chain_hash=unnamed.hash())
+
+
+@story
+async def test_in_production_no_development_beacon_founds():
+    fault = await refused(403, World(production=ORGANISATIONS[:2]).found())
+    assert "development beacon" in str(fault)
+    await World(production=ORGANISATIONS[:1]).found()  # one organisation does not decide for the others
+
+
+@story
+async def test_in_production_no_vote_brings_a_development_beacon():
+    world = World(production=ORGANISATIONS, beacon=named(DevSigner(b"world", 3, GENESIS).info, "default"))
+    await world.found()
+    development = SetBeacon(beacon=DevSigner(b"easy", 3, GENESIS).info)
+    await refused(403, world.propose("easy", development))
+    switch(world, [])
+    await world.propose("easy", development)
+    switch(world, ORGANISATIONS)
+    await refused(403, world.approve("easy"))
+    await world.pass_vote("other", SetBeacon(beacon=named(DevSigner(b"other", 3, GENESIS).info, "other")))
+    assert (await world.view.consortium()).beacon.id == "other"
+
+
+def switch(world: World, production: list[str]) -> None:
+    """Start every server anew, these in production."""
+    world.production = production
+    for msp_id in ORGANISATIONS:
+        world.network._chaincodes[msp_id] = world.server(msp_id)
+
+
+@pytest.mark.parametrize("production", [False, True])
+def test_a_production_server_does_not_start_with_a_development_beacon(production, tmp_path, monkeypatch):
+    world = World()
+    settings = msgspec.structs.asdict(world.terms) | {"msp_id": ORGANISATIONS[0], "production": production}
+    (tmp_path / "settings.json").write_bytes(msgspec.json.encode(settings))
+    monkeypatch.setenv(SETTINGS, str(tmp_path / "settings.json"))
+    if not production:
+        assert load().beacon == world.terms.beacon
+        return
+    with pytest.raises(SystemExit, match="development beacon"):
+        load()
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"msp_id":"Org1MSP"}', "not JSON"], ids=str)

@@ -9,12 +9,9 @@ import pytest
 
 from chaincode import rotation
 from chaincode.beacon import DevSigner
-from chaincode.records import (
-    TREASURY,
+from chaincode.proposals import (
     AbortJob,
-    Phase,
     Recover,
-    Registration,
     RemoveOrganisation,
     SetBeacon,
     SetRegistration,
@@ -22,6 +19,7 @@ from chaincode.records import (
     SuspendMember,
     VoidRound,
 )
+from chaincode.records import TREASURY, Phase, Registration
 from tests.attacks.scenes import ORDER, Scene, hoard, refused, scene, story, together
 from tests.world import GENESIS, ORGANISATIONS
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from chaincode.records import Phase, SpendTreasury, SuspendMember
+from chaincode.proposals import SpendTreasury, SuspendMember
+from chaincode.records import Phase
 from tests.attacks.replay import Replay, apply_recorded
 from tests.attacks.scenes import Scene, hoard, refused, scene, story, together
 from tests.attacks.test_interference import rotated

@@ -22,20 +22,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from chaincode import cid, commitment
 from chaincode.encoding import domain
-from chaincode.records import (
-    TREASURY,
+from chaincode.proposals import (
     AbortJob,
-    Holdings,
     Mint,
-    Phase,
     ReinstateMember,
     RemoveOrganisation,
-    RoundState,
     SpendTreasury,
-    Stage,
     SuspendMember,
     VoidRound,
 )
+from chaincode.records import TREASURY, Holdings, Phase, RoundState, Stage
 from fl_client.contracts import View
 from fl_client.errors import BadInput, CandorError, Refused
 from fl_client.ledger.embedded import EmbeddedIdentities, EmbeddedIdentity

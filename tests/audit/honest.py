@@ -91,7 +91,8 @@ async def play_round(
 
 
 def _spend():
-    from chaincode.records import Registration, SetRegistration
+    from chaincode.proposals import SetRegistration
+    from chaincode.records import Registration
 
     return SetRegistration(registration=Registration(pre_known=True, deposit=7))
 

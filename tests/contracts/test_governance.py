@@ -9,14 +9,11 @@ from chaincode.beacon import DevSigner
 from chaincode.contracts import actions
 from chaincode.contracts.governance import PROPOSAL_SECONDS
 from chaincode.contracts.hardship import due
-from chaincode.records import (
-    TREASURY,
+from chaincode.proposals import (
     AbortJob,
     AdmitOrganisation,
     Mint,
-    Phase,
     Recover,
-    Registration,
     ReinstateMember,
     RemoveOrganisation,
     SetBeacon,
@@ -25,6 +22,7 @@ from chaincode.records import (
     SuspendMember,
     VoidRound,
 )
+from chaincode.records import TREASURY, Phase, Registration
 from tests.attacks.scenes import RUNNING, Scene, admit_to_channel, refused, scene, story
 from tests.world import GENESIS, ORGANISATIONS, World
 

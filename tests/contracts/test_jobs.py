@@ -11,7 +11,8 @@ import pytest
 
 from chaincode import cid
 from chaincode.contracts import job_terms
-from chaincode.records import AbortJob, JobSpec, Phase
+from chaincode.proposals import AbortJob
+from chaincode.records import JobSpec, Phase
 from chaincode.shim.memory import ReadWriteSet
 from fl_client.agent import Agent
 from fl_client.beacon import DevBeacon

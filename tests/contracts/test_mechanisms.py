@@ -16,7 +16,8 @@ from chaincode import cid, scoring
 from chaincode.encoding import domain
 from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
-from chaincode.records import TREASURY, AbortJob, JobSpec, Outcome, Phase, RoundState, VoidRound
+from chaincode.proposals import AbortJob, VoidRound
+from chaincode.records import TREASURY, JobSpec, Outcome, Phase, RoundState
 from fl_client.errors import Refused
 from fl_client.ledger.embedded import EmbeddedLedger
 from tests.attacks.scenes import refused

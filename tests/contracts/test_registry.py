@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from chaincode import rotation
-from chaincode.records import Member, Phase, Registration, SuspendMember
+from chaincode.proposals import SuspendMember
+from chaincode.records import Member, Phase, Registration
 from fl_client import steps
 from fl_client.ledger.embedded import EmbeddedIdentity, EmbeddedLedger
 from tests.attacks.scenes import RUNNING, refused, scene, story

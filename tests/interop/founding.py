@@ -19,7 +19,7 @@ def terms(organisations: list[str]) -> Consortium:
     return Consortium(
         organisations=organisations,
         beacon=SIGNER.info,
-        freshness=5,
+        freshness=60,
         margin=1,
         registration=Registration(),
     )

@@ -23,7 +23,8 @@ from chaincode.beacon import Beacon, BeaconInfo
 from chaincode.encoding import domain
 from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
-from chaincode.records import JobSpec, Mint, RoundState
+from chaincode.proposals import Mint
+from chaincode.records import JobSpec, RoundState
 from fl_client.beacon import BeaconSource, open_beacon
 from fl_client.connection import Connection, read_connection
 from fl_client.contracts import View
@@ -53,12 +54,16 @@ class Parties:
 
     async def __aenter__(self) -> Self:
         self.admins = {m: await self.enter(c, c.admin) for m, c in self.connections.items()}
-        self.beacons: BeaconSource = await self._stack.enter_async_context(open_beacon(self.sponsor_side))
+        self.beacons = await self._stack.enter_async_context(self.open_beacons())
         self.view = View(self.admin)
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
+
+    def open_beacons(self) -> BeaconSource:
+        """Where the beacons come from."""
+        return open_beacon(self.sponsor_side)
 
     @property
     def sponsor_side(self) -> Connection:

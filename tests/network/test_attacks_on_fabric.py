@@ -6,6 +6,7 @@ Org3's chaincode server has been modified to lie about settlements; the others a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import time
 from collections.abc import Iterator
@@ -82,7 +83,11 @@ def bad_beacons(parties: Parties, good: Beacon) -> dict[str, Beacon]:
         "forged": Beacon(good.round, good.signature[:-1] + ("0" if good.signature[-1] != "0" else "1")),
         "of another chain": stranger.sign(good.round),
         "the point at infinity": Beacon(good.round, infinity),
+        "the point at infinity with a sign": Beacon(good.round, "e0" + "00" * 47),
         "not canonical": Beacon(good.round, good.signature.upper()),
+        "not compressed": Beacon(good.round, f"{int(good.signature, 16) & ~(1 << 383):096x}"),
+        "not reduced": Beacon(good.round, f"{4 << 381 | (1 << 381) - 1:096x}"),
+        "the point's negative": Beacon(good.round, f"{int(good.signature, 16) ^ 1 << 381:096x}"),
         "of another round": Beacon(good.round + 1, good.signature),
     }
 
@@ -162,6 +167,7 @@ async def attacked_pairing(all: Parties, members: list[FabricLedger], works: dic
             *(a.submit("Rounds:pair", "attacked", 1, pairing, beacon) for a in all.admins.values())
         )
     )
+    await refused(409, all.admin.submit("Rounds:pair", "attacked", 1, pairing, await all.fresh()))
 
 
 async def attacked_reveals(all: Parties, members: list[FabricLedger], works: dict[str, Work]) -> None:
@@ -185,6 +191,7 @@ async def attacked_reveals(all: Parties, members: list[FabricLedger], works: dic
     await passed(all, (await all.state("attacked")).deadline)
     beacon = await all.fresh()
     once(await together(*(a.submit("Rounds:seal", "attacked", 1, beacon) for a in all.admins.values())))
+    await refused(409, all.admin.submit("Rounds:seal", "attacked", 1, await all.fresh()))
 
 
 async def passed(all: Parties, deadline: int) -> None:
@@ -214,6 +221,7 @@ async def attacked_settlement(all: Parties, members: list[FabricLedger], works: 
         await refused(422, all.admin.submit("Settlement:settle", "attacked", 1, beacon, transient=counted))
     await refused_by_disagreement(all, call, counted)
     once(await together(*(a.submit(*call, transient=counted) for a in all.admins.values())))
+    await refused(409, all.admin.submit(*call, transient=counted))
     outcomes = await all.view.outcomes("attacked", 1)
     assert outcomes[second.member_id].slashed > 0, "who copies a commit cannot reveal and is slashed"
     assert all_small(outcomes), "the liar's payment is not on the ledger"
@@ -273,10 +281,21 @@ def test_a_timestamp_thirty_days_off_changes_nothing(
                 with pytest.raises((Refused, Unavailable)) as caught:  # Fabric 3 refuses the proposal itself
                     await all.admin.submit("Rounds:close", "timed", 1, await all.fresh())
                 assert isinstance(caught.value, Unavailable) or caught.value.code == 425
+            state = await all.state("timed")
+            commits = [(who, all.digest(who, all.work(spec), "timed")) for who in members]
+            for (who, digest), days in zip(commits[:2], (-30, 30), strict=True):
+                monkeypatch.setattr(module_of_timestamp(), "current_timestamp", shifted(honest, days))
+                with contextlib.suppress(Unavailable):
+                    await all.commit(
+                        who, digest, "timed", spec
+                    )  # Fabric 2.5 takes it, and nothing reads when
             monkeypatch.undo()
-            for who in members:
-                await all.commit(who, all.digest(who, all.work(spec), "timed"), "timed", spec)
-            assert (await all.state("timed")).phase is Phase.COMMIT
+            committed = await all.view.participants("timed", 1)
+            for who, digest in commits:
+                if who.member_id not in committed:
+                    await all.commit(who, digest, "timed", spec)
+            assert await all.state("timed") == state
+            assert len(await all.view.participants("timed", 1)) == 3
 
     asyncio.run(story())
 

@@ -123,6 +123,17 @@ def test_a_signature_that_is_not_the_rounds_is_refused(signature: str, reason: s
             verify(INFO, Beacon(1, signature))
 
 
+def test_a_true_signature_has_one_form_only() -> None:
+    """Its x plus the field's prime names the same point to whoever forgets to look."""
+    for round in range(1, 100):
+        signature = int(SIGNER.sign(round).signature, 16)
+        flags, x = signature >> 381, signature & (1 << 381) - 1
+        if x + FIELD_PRIME < 1 << 381:
+            break
+    with pytest.raises(BadBeacon, match="subgroup"):
+        verify(INFO, Beacon(round, f"{flags << 381 | x + FIELD_PRIME:096x}"))
+
+
 def test_a_beacon_of_another_chain_is_refused() -> None:
     with pytest.raises(BadBeacon, match="not this chain's"):
         verify(INFO, Beacon(QUICKNET_BEACON.round, QUICKNET_BEACON.signature))

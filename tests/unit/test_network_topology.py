@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from fl_client.cli import network as cli
+from network import compose
 from network.errors import BadTopology
+from network.network import Network
 from network.topology import Topology, load, profiles
 
 GOOD = """
@@ -63,6 +66,49 @@ def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, old: str, new: str, 
         read(tmp_path, GOOD.replace(old, new))
     assert failure.value.exit_code == 2
     assert failure.value.remedy
+
+
+PRODUCTION = GOOD.replace("name: pilot", "name: pilot\nproduction: true")
+for _number, _name in enumerate(("one", "two", "three")):
+    PRODUCTION = PRODUCTION.replace(f"{_name}.test", f"{_name}.test, host: host{_number}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("drand: {period: 3}", "", r"`drand`.*own beacon"),
+        (", host: host1", "", r"`organisations\[1\].host`.*Name the machine"),
+        ("host2", "host0", r"`organisations\[2\].host`.*Two shares"),
+    ],
+)
+def test_a_production_network_has_its_own_beacon_and_one_share_a_host(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert [org.host for org in read(tmp_path, PRODUCTION).organisations] == ["host0", "host1", "host2"]
+    with pytest.raises(BadTopology, match=f"(?s){message}"):
+        read(tmp_path, PRODUCTION.replace(old, new))
+
+
+def test_one_organisation_is_no_production_network(tmp_path: Path) -> None:
+    alone = (
+        "name: a\nproduction: true\norganisations: [{msp_id: A, domain: a.test, host: h}]\ndrand: {period: 3}"
+    )
+    with pytest.raises(BadTopology, match="at least two shares"):
+        read(tmp_path, alone)
+
+
+def test_nothing_starts_all_shares_of_a_production_network_on_one_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read(tmp_path, PRODUCTION)
+    file = tmp_path / "topology.yaml"
+    with pytest.raises(BadTopology, match="two shares of its beacon on one machine"):
+        Network.up(file, tmp_path / "network")
+    assert not (tmp_path / "network").exists()
+    assert compose.main(["render", "--topology", str(file)]) == 2
+    assert "two shares" in capsys.readouterr().err
+    with pytest.raises(BadTopology, match="two shares"):
+        cli.compose(str(file))
 
 
 def test_an_unknown_profile_lists_those_there_are() -> None:

@@ -282,6 +282,8 @@ def test_metadata_describes_every_transaction_with_its_schemas() -> None:
     assert described["number"]["returns"] == {"type": "integer"}
     assert "returns" not in described["tree"]
     assert document["components"]["schemas"]["Point"]["required"] == ["x"]
+    assert document["components"]["schemas"]["Point"]["$id"] == "Point"
+    assert described["point"]["parameters"][0]["required"] is True
 
 
 def test_what_cannot_be_served_is_a_type_error_at_start_up() -> None:
