@@ -90,7 +90,7 @@ class World:
         """Play all rounds' updates; clients in ``cast`` behave as told, the others honestly."""
         models = [self.trainer.initial()]
         valid: list[frozenset[int]] = []
-        before: dict[str, lightcheck.Sketch] = {}
+        before, earlier = dict[str, lightcheck.Sketch](), dict[str, lightcheck.Sketch]()
         for number in range(1, self.setting.rounds + 1):
             partial = Federation(models, valid)
             updates = {}
@@ -98,11 +98,12 @@ class World:
                 work = self.work(client, number, partial, local_only=False)
                 updates[str(client)] = subtract(cast.get(client, Honest()).train(work), work.weights)
             sketches = {client: lightcheck.sketch(update) for client, update in updates.items()}
-            passed = [m for m, reason in lightcheck.verdicts(sketches, before).items() if reason is None]
+            verdicts = lightcheck.verdicts(sketches, before, earlier)
+            passed = [member for member, reason in verdicts.items() if reason is None]
             kept = {member: updates[member] for member in passed}
             models.append(FedAvg().aggregate(models[-1], kept, dict.fromkeys(kept, 1)))
             valid.append(frozenset(map(int, passed)))
-            before = sketches
+            before, earlier = sketches, before
         return Federation(models, valid)
 
     def work(
