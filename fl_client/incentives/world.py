@@ -87,7 +87,11 @@ class World:
         return self.federate({})
 
     def federate(self, cast: dict[int, Behaviour]) -> Federation:
-        """Play all rounds' updates; clients in ``cast`` behave as told, the others honestly."""
+        """Play all rounds' updates; clients in ``cast`` behave as told, the others honestly.
+
+        What ``cast`` can see of reports are the first round's, local-only ones: a qualification's.
+        """
+        reports = [self._qualification] if cast else []
         models = [self.trainer.initial()]
         valid: list[frozenset[int]] = []
         before, earlier = dict[str, lightcheck.Sketch](), dict[str, lightcheck.Sketch]()
@@ -95,7 +99,7 @@ class World:
             partial = Federation(models, valid)
             updates = {}
             for client in range(self.setting.clients):
-                work = self.work(client, number, partial, local_only=False)
+                work = self.work(client, number, partial, local_only=False, reports=reports)
                 updates[str(client)] = subtract(cast.get(client, Honest()).train(work), work.weights)
             sketches = {client: lightcheck.sketch(update) for client, update in updates.items()}
             verdicts = lightcheck.verdicts(sketches, before, earlier)
@@ -105,6 +109,10 @@ class World:
             valid.append(frozenset(map(int, passed)))
             before, earlier = sketches, before
         return Federation(models, valid)
+
+    @functools.cached_property
+    def _qualification(self) -> list[np.ndarray]:
+        return self.reports(Federation([self.trainer.initial()], []), 1, local_only=True)[0]
 
     def work(
         self,
