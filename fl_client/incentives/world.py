@@ -22,7 +22,7 @@ from fl_client.incentives.perceptron import Perceptron
 from fl_client.incentives.synthetic import FEATURES, HIDDEN, Synthetic
 from fl_client.named import resolve
 from fl_client.strategies.fedavg import FedAvg
-from fl_client.training import behaviour
+from fl_client.training import backend, behaviour
 from fl_client.training.behaviour import Behaviour, Honest, Learns, Past, Work
 from fl_client.training.digits import Digits
 from fl_client.training.parameters import subtract
@@ -242,6 +242,7 @@ def build(name: str, **settings: object) -> Problem:
         kind, own, _ = PROBLEMS[name]
         made: Problem = kind(**own, **settings)
         return made
+    backend.prepare()
     found: Problem = resolve(name, PROBLEMS, "problem")(**settings)
     return found
 

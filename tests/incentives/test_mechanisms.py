@@ -268,7 +268,7 @@ def test_who_falls_short_of_the_floor_loses_at_most_the_least_stake() -> None:
 
 
 def test_with_two_peers_there_is_no_floor() -> None:
-    reports = {name: report for name, report in list(world(8).items())[:3]}
+    reports = dict(list(world(8).items())[:3])
     assert FLOOR.settle(case(reports)) == QV.settle(case(reports))
 
 
