@@ -193,8 +193,9 @@ class Reason(StrEnum):
     NOT_FINITE = "not-finite"
     OVERSIZED = "oversized"  # more bytes than the model
     OVERFLOW = "overflow"  # the model plus the update exceeds float32
-    NORM = "norm"  # light check: zero, or outside [1/4, 4] x the median of the others
+    NORM = "norm"  # light check: zero, or outside [1/16, 16] x the median of the others
     COSINE = "cosine"  # light check: too close to the member's own previous update, or too far from it
+    DIRECTION = "direction"  # light check: nothing in common with the others' but what was known before
 
 
 AggregationOutcome = Literal["", "sole", "majority", "optimistic", "kept"]

@@ -40,11 +40,12 @@ def verdicts(
     model: bytes,
     updates: Mapping[str, bytes],
     previous: Mapping[str, bytes] | None = None,
+    earlier: Mapping[str, bytes] | None = None,
 ) -> dict[str, Unusable | None]:
     """Member (sorted) → None if its update can be aggregated into ``model``, else the fault with its reason.
 
-    ``previous``: given where the job asks for the light check: the members' own updates of the round before,
-    as far as they can be had (none in round 1).
+    ``previous``: given where the job asks for the light check: what members revealed in the round before, as far
+    as it can be had (none in round 1); ``earlier``: the same of the round before that.
     """
     current = parameters.from_bytes(model)
     found: dict[str, Unusable | None] = {}
@@ -59,7 +60,8 @@ def verdicts(
             if previous is not None:
                 sketches[member] = lightcheck.sketch(decoded)
     if previous is not None:
-        for member, reason in lightcheck.verdicts(sketches, _sketches(previous, current)).items():
+        known = (_sketches(each, current) for each in (previous, earlier or {}))
+        for member, reason in lightcheck.verdicts(sketches, *known).items():
             found[member] = Unusable(reason, f"light check: {reason}") if reason else None
     return found
 

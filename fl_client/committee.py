@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterable
 from typing import cast
 
 from chaincode import cid, commitment, scoring
@@ -187,9 +186,11 @@ class Aggregator:
         names = {member: shown.update for member, shown in (await counted(self.seat, state)).items()}
         until = patience(self.seat, state)
         updates, refused = await self._fetch(names, until)
-        previous = await self._previous(state, updates, until) if self.seat.job.spec.light_check else None
+        known: list[dict[str, bytes]] = []
+        if self.seat.job.spec.light_check:
+            known = [await self._revealed(state.round - back, until) for back in (1, 2)]
         model = await self.seat.model(state.model)
-        found = await asyncio.to_thread(aggregator.verdicts, model, updates, previous)
+        found = await asyncio.to_thread(aggregator.verdicts, model, updates, *known)
         for member, fault in found.items():
             if fault:
                 refused[member] = fault.reason
@@ -244,13 +245,12 @@ class Aggregator:
         updates = {member: data for member, data in found.items() if isinstance(data, bytes)}
         return updates, {member: data for member, data in found.items() if isinstance(data, Reason)}
 
-    async def _previous(self, state: RoundState, members: Iterable[str], until: int) -> dict[str, bytes]:
-        """The members' own updates of the round before, as far as they revealed one that can be had."""
-        if state.round == 1:
+    async def _revealed(self, number: int, until: int) -> dict[str, bytes]:
+        """The updates revealed in an earlier round, as far as they can be had; none before the first."""
+        if number < 1:
             return {}
-        before = await self.seat.view.reveals(self.seat.job.id, state.round - 1)
-        names = {member: before[member].update for member in members if member in before}
-        return (await self._fetch(names, until))[0]
+        shown = await self.seat.view.reveals(self.seat.job.id, number)
+        return (await self._fetch({member: each.update for member, each in shown.items()}, until))[0]
 
     async def _complete(self, state: RoundState) -> bool:
         """Whether all have acted whom the stage waits for."""

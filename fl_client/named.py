@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +14,8 @@ from fl_client.errors import BadInput
 def resolve(name: str, registry: Mapping[str, Any], kind: str) -> Any:
     """The entry of ``registry`` called ``name``, or what the import path ``module:Name`` names.
 
-    ``kind`` says in the error what was looked for. Raises BadInput if there is no such thing.
+    The working directory is looked in too, as `python` does and an installed command does not. ``kind`` says in the
+    error what was looked for. Raises BadInput if there is no such thing.
     """
     if name in registry:
         return registry[name]
@@ -20,6 +23,8 @@ def resolve(name: str, registry: Mapping[str, Any], kind: str) -> Any:
     if not (module and colon and attribute):
         known = ", ".join(sorted(registry)) or "none"
         raise BadInput(f"no {kind} is called {name!r}", f"Known: {known}; your own: module:Name")
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.append(os.getcwd())
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:

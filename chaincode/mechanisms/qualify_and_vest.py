@@ -24,7 +24,7 @@ They may contribute updates, unpaid, and qualify in the next job.
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from chaincode.mechanisms.base import Case, Mechanism, Outcome, pair_scores, stacked
-from chaincode.mtpp.duplicates import ALIKE_OVERLAP, APART_OVERLAP, cost, groups, overlap
+from chaincode.mtpp.duplicates import cost, overlap, overlapping
 from chaincode.mtpp.payment import combine, payment, worst_loss
 from chaincode.mtpp.rule import Rule, Scores
 
@@ -65,8 +65,7 @@ class QualifyAndVest(Mechanism):
         cap = worst_loss(case.rule, tasks, case.alphabet, case.price)
         place = {member: i for i, member in enumerate(members)}
         pools = [tuple(sorted(place[member] for member in pool if member in place)) for pool in case.pools]
-        kappa = overlap(stacked(case.reports), case.alphabet)
-        alike = groups(kappa, ALIKE_OVERLAP, APART_OVERLAP)
+        alike = overlapping(overlap(stacked(case.reports), case.alphabet))
         outcomes = {}
         shared = _qualified(len(members), alike, pools, self._valued(case, matrix))
         for member, (peers, score, group) in zip(members, shared, strict=True):

@@ -4,10 +4,10 @@ Source: facts on the mechanism, "Near-duplicates share one pay". All in integers
 
 Two measures, which differ in what an agreement is held against: `likeness` against both clients' own spread, `overlap`
 against the smaller one. A copier that adds noise widens its own spread: likeness falls with the noise twice, overlap
-once. `qualify-and-vest` uses overlap (docs/incentives.md has the figures of both).
+once. `qualify-and-vest` uses overlap, and `overlapping` to find the sets (docs/incentives.md has the figures).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from math import isqrt
 
@@ -19,7 +19,12 @@ from chaincode.mtpp.rule import ALPHABET_MAX, ALPHABET_MIN, CLIENTS_MAX, TASKS_M
 ONE = 1 << 20
 ALIKE = 419430  # .4: every likeness inside a group is greater
 APART = 262144  # .25: and exceeds every likeness to an outsider by more
-ALIKE_OVERLAP, APART_OVERLAP = ONE // 2, ONE // 5  # the same for overlap: .5 and .2
+ALIKE_OVERLAP, APART_OVERLAP = ONE * 11 // 20, ONE // 5  # the same for overlap: .55 and .2
+# Where the overlaps of all other pairs lie close together: .4, .1, above the greatest of them by .05, and how close
+ALIKE_EVEN, APART_EVEN, ABOVE_EVEN, SPREAD_EVEN = ONE * 2 // 5, ONE // 10, ONE // 20, ONE * 7 // 200
+PAIRS_EVEN = 6  # of others at least, for their spread to say anything
+
+Test = Callable[[Scores, Counts], bool]
 
 
 def likeness(reports: Integers, alphabet: int) -> Scores:
@@ -58,11 +63,31 @@ def groups(kappa: Scores, alike: int = ALIKE, apart: int = APART) -> list[tuple[
     `apart`. Such a set is what hangs together above that greatest κ, so joining clients by falling κ passes through
     every one of them.
     """
-    clients = len(kappa)
+    return _chosen(kappa, alike, lambda kappa, members: _stands_out(kappa, members, alike, apart))
+
+
+def overlapping(overlaps: Scores) -> list[tuple[int, ...]]:
+    """As `groups`, with the thresholds of overlap: .55 and .2, or .4 and .1 where the others are evenly alike.
+
+    The others are evenly alike when the overlaps of their pairs have a standard deviation of at most .035, among six
+    pairs or more; a set must then exceed the greatest of them by .05 as well. Its members have no part in that: a
+    copier that evades by differing on the tasks where honest clients differ cannot widen the spread of the others.
+    """
+    return _chosen(
+        overlaps,
+        ALIKE_EVEN,
+        lambda overlaps, members: (
+            _stands_out(overlaps, members, ALIKE_OVERLAP, APART_OVERLAP)
+            or _stands_out_of_even(overlaps, members)
+        ),
+    )
+
+
+def _chosen(kappa: Scores, alike: int, stands_out: Test) -> list[tuple[int, ...]]:
     flagged = [
         group
         for group in _joined(kappa, alike)
-        if len(group) <= (clients - 1) // 2 and _stands_out(kappa, np.array(group), alike, apart)
+        if len(group) <= (len(kappa) - 1) // 2 and stands_out(kappa, np.array(group))
     ]
     taken: set[int] = set()
     chosen = []
@@ -139,3 +164,19 @@ def _stands_out(kappa: Scores, members: Counts, alike: int, apart: int) -> bool:
     inside = kappa[np.ix_(members, members)][~np.eye(len(members), dtype=bool)].min()
     outside = np.delete(kappa[members], members, axis=1).max(initial=0)
     return bool(inside > alike and inside - outside > apart)
+
+
+def _stands_out_of_even(kappa: Scores, members: Counts) -> bool:
+    outside = np.delete(np.delete(kappa, members, axis=0), members, axis=1)
+    pairs = [int(each) for each in outside[np.triu_indices(len(outside), 1)]]
+    if len(pairs) < PAIRS_EVEN or not _close(pairs):
+        return False
+    inside = kappa[np.ix_(members, members)][~np.eye(len(members), dtype=bool)].min()
+    return bool(inside - max(pairs) > ABOVE_EVEN) and _stands_out(kappa, members, ALIKE_EVEN, APART_EVEN)
+
+
+def _close(values: Sequence[int]) -> bool:
+    """Standard deviation at most SPREAD_EVEN: n·Σx² − (Σx)² is n² times the variance."""
+    count = len(values)
+    scatter = count * sum(value * value for value in values) - sum(values) ** 2
+    return scatter <= (count * SPREAD_EVEN) ** 2

@@ -101,11 +101,11 @@ async def _contents(
 
 async def _verdicts(story: Story, number: int, model: bytes) -> dict[str, Reason | None]:
     """Which revealed updates are fit to be combined, by our own judgement; the missing ones left out."""
-    updates, previous = await _updates(story, number), None
+    updates, known = await _updates(story, number), list[dict[str, bytes]]()
     if story.job.spec.light_check:
-        previous = await _updates(story, number - 1) if number > 1 else {}
+        known = [await _updates(story, number - back) if number > back else {} for back in (1, 2)]
     try:
-        found = await asyncio.to_thread(aggregator.verdicts, model, updates, previous)
+        found = await asyncio.to_thread(aggregator.verdicts, model, updates, *known)
     except ValueError:  # the model itself cannot be read: the aggregate says so
         return {}
     return {member: fault.reason if fault else None for member, fault in found.items()}
@@ -136,7 +136,11 @@ def _note_refused(
         story.say("update", f"{member[:24]}'s update does not count; {ours}", tx, round=number, ok=None)
     for member in current.valid:
         reason = verdicts.get(member)
-        if reason in (Reason.NORM, Reason.COSINE):  # others make the aggregate itself impossible
+        if reason in (
+            Reason.NORM,
+            Reason.COSINE,
+            Reason.DIRECTION,
+        ):  # others make the aggregate itself impossible
             text = f"{member[:24]}'s update counts, though the light check finds: {reason}"
             story.say("update", text, tx, round=number, ok=None)
 

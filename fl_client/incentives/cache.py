@@ -16,7 +16,7 @@ Result = TypeVar("Result", bound=msgspec.Struct)
 
 # Nothing else can change a result
 _CODE = (
-    ("chaincode", ("draw.py", "lightcheck.py", "mtpp", "mechanisms")),
+    ("chaincode", ("direction.py", "draw.py", "lightcheck.py", "sketch.py", "mtpp", "mechanisms")),
     ("fl_client", ("named.py", "strategies", "training")),
     (
         "fl_client.incentives",

@@ -27,6 +27,7 @@ from fl_client.incentives.world import PROBLEMS, SPLITS, Setting, World, build
 
 DEFAULT_RULES = {
     "qualify-and-vest": ("dasgupta-ghosh",),
+    "qualify-and-vest-floor": ("dasgupta-ghosh",),
     "qualify-and-vest-sharp": ("dasgupta-ghosh",),
     "per-round": ("dasgupta-ghosh", "matched-blocks"),
     "paper": ("correlated-agreement", "dasgupta-ghosh"),

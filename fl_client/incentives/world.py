@@ -22,7 +22,7 @@ from fl_client.incentives.perceptron import Perceptron
 from fl_client.incentives.synthetic import FEATURES, HIDDEN, Synthetic
 from fl_client.named import make
 from fl_client.strategies.fedavg import FedAvg
-from fl_client.training import behaviour
+from fl_client.training import backend, behaviour
 from fl_client.training.behaviour import Behaviour, Honest, Learns, Past, Work
 from fl_client.training.digits import Digits
 from fl_client.training.parameters import subtract
@@ -87,23 +87,32 @@ class World:
         return self.federate({})
 
     def federate(self, cast: dict[int, Behaviour]) -> Federation:
-        """Play all rounds' updates; clients in ``cast`` behave as told, the others honestly."""
+        """Play all rounds' updates; clients in ``cast`` behave as told, the others honestly.
+
+        What ``cast`` can see of reports are the first round's, local-only ones: a qualification's.
+        """
+        reports = [self._qualification] if cast else []
         models = [self.trainer.initial()]
         valid: list[frozenset[int]] = []
-        before: dict[str, lightcheck.Sketch] = {}
+        before, earlier = dict[str, lightcheck.Sketch](), dict[str, lightcheck.Sketch]()
         for number in range(1, self.setting.rounds + 1):
             partial = Federation(models, valid)
             updates = {}
             for client in range(self.setting.clients):
-                work = self.work(client, number, partial, local_only=False)
+                work = self.work(client, number, partial, local_only=False, reports=reports)
                 updates[str(client)] = subtract(cast.get(client, Honest()).train(work), work.weights)
             sketches = {client: lightcheck.sketch(update) for client, update in updates.items()}
-            passed = [m for m, reason in lightcheck.verdicts(sketches, before).items() if reason is None]
+            verdicts = lightcheck.verdicts(sketches, before, earlier)
+            passed = [member for member, reason in verdicts.items() if reason is None]
             kept = {member: updates[member] for member in passed}
             models.append(FedAvg().aggregate(models[-1], kept, dict.fromkeys(kept, 1)))
             valid.append(frozenset(map(int, passed)))
-            before = sketches
+            before, earlier = sketches, before
         return Federation(models, valid)
+
+    @functools.cached_property
+    def _qualification(self) -> list[np.ndarray]:
+        return self.reports(Federation([self.trainer.initial()], []), 1, local_only=True)[0]
 
     def work(
         self,
@@ -230,6 +239,7 @@ def build(name: str, **settings: object) -> Problem:
         kind, own, _ = PROBLEMS[name]
         made: Problem = kind(**own, **settings)
         return made
+    backend.prepare()
     found: Problem = make(name, PROBLEMS, "problem", **settings)
     return found
 

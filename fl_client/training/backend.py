@@ -27,11 +27,16 @@ _SETTINGS = {
 }
 
 
+def prepare() -> None:
+    """Make the settings, before a user's own module may import Keras by itself."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
 @functools.cache
 def keras() -> ModuleType:
     """The ``keras`` module, with TensorFlow behind it; settings of the user's environment win."""
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
+    prepare()
     import tensorflow
 
     with contextlib.suppress(RuntimeError):  # somebody else's TensorFlow is already running

@@ -35,7 +35,7 @@ def ratios(stage: Stage):
 
 
 def test_the_documented_list_is_there() -> None:
-    assert len(ATTACKERS) == 39
+    assert len(ATTACKERS) == 42
     for kind in ATTACKERS.values():
         assert kind.__doc__
         assert issubclass(kind, Attacker | Coalition)
@@ -91,27 +91,41 @@ def test_a_null_update_loses_every_tranche_but_the_first(ratios) -> None:
     assert ratios("null-update")["qualify-and-vest"] == pytest.approx(1 / 3, abs=0.05)
 
 
-def test_one_added_noise_vector_defeats_the_light_check(stage: Stage) -> None:
-    world = stage.world
-    replayed, disguised = (
-        world.federate({0: attacker(name)}) for name in ("replayed-update", "disguised-update")
-    )
-    assert [0 in valid for valid in replayed.valid] == [True, False, False]
-    assert [0 in valid for valid in disguised.valid] == [True, True, True]
+@pytest.mark.parametrize(
+    ("name", "valid"),
+    [
+        ("replayed-update", [True, False, False]),
+        ("disguised-update", [True, False, False]),  # noise no longer hides an old update
+        ("copied-update", [False, False, False]),
+        ("extrapolated-update", [False, False, False]),
+        ("revealed-update", [False, True, True]),  # trained on public labels: that is work, of a sort
+        ("short-update", [True, True, True]),
+    ],
+)
+def test_which_updates_pass_for_honest_where_labels_are_even(
+    stage: Stage, name: str, valid: list[bool]
+) -> None:
+    assert [0 in each for each in stage.world.federate({0: attacker(name)}).valid] == valid
+
+
+def test_under_strong_skew_one_added_noise_vector_defeats_the_light_check() -> None:
+    world = World(Setting(split=".1", rounds=3, seed=77))
+    assert [0 in each for each in world.federate({0: attacker("disguised-update")}).valid] == [True] * 3
 
 
 def test_honest_clients_pass_the_light_check(stage: Stage) -> None:
     assert all(valid == frozenset(range(6)) for valid in stage.world.honest.valid)
 
 
-def test_a_poisoner_harms_the_model_and_not_its_pay(stage: Stage, ratios) -> None:
+def test_a_poisoner_is_refused_and_the_model_is_as_good_as_without_it(stage: Stage, ratios) -> None:
     world = stage.world
     poisoned = world.federate({0: attacker("poisoner")})
+    assert [0 in each for each in poisoned.valid] == [False] * 3
     clean, harmed = (
         world.trainer.accuracy(f.models[-1], *world.problem.held_out()) for f in (world.honest, poisoned)
     )
-    assert harmed < clean - 0.05
-    assert ratios("poisoner")["qualify-and-vest"] > 0.9
+    assert harmed > clean - 0.03
+    assert ratios("poisoner")["qualify-and-vest"] == pytest.approx(1 / 3, abs=0.05)
 
 
 def test_an_honest_local_report_does_not_depend_on_the_global_model(stage: Stage) -> None:

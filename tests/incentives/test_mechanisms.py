@@ -15,7 +15,7 @@ from chaincode.mtpp.payment import best_gain, payment, worst_loss
 
 DG = RULES["dasgupta-ghosh"]
 QV, PER_ROUND, PAPER = (MECHANISMS[name] for name in ("qualify-and-vest", "per-round", "paper"))
-SHARP = MECHANISMS["qualify-and-vest-sharp"]
+SHARP, FLOOR = MECHANISMS["qualify-and-vest-sharp"], MECHANISMS["qualify-and-vest-floor"]
 TASKS, ALPHABET = 400, 5
 
 
@@ -34,7 +34,8 @@ def case(reports: dict[str, np.ndarray], price: int = 10**6, tranches: int = 1, 
 
 
 def test_the_names_a_job_uses() -> None:
-    assert sorted(MECHANISMS) == ["paper", "per-round", "qualify-and-vest", "qualify-and-vest-sharp"]
+    variants = ["qualify-and-vest", "qualify-and-vest-floor", "qualify-and-vest-sharp"]
+    assert sorted(MECHANISMS) == ["paper", "per-round", *variants]
     assert all(mechanism.name == name for name, mechanism in MECHANISMS.items())
 
 
@@ -172,7 +173,7 @@ def test_tranches_go_to_qualified_members_of_the_valid_set_alone() -> None:
     assert PAPER.release(scores, {"a"}, 1000, 500, dithers) == {}
 
 
-@pytest.mark.parametrize("mechanism", [QV, SHARP])
+@pytest.mark.parametrize("mechanism", [QV, SHARP, FLOOR])
 @given(st.integers(0, 1 << 32), st.integers(2, 9), st.integers(0, 10**9), st.integers(1, 20))
 @settings(deadline=None, max_examples=40)
 def test_no_round_exceeds_its_budget_and_nobody_loses_more_than_the_least_stake(
@@ -215,6 +216,60 @@ def test_two_negative_halves_are_a_loss_within_the_least_stake() -> None:
     assert -worst_loss(DG, TASKS, ALPHABET, 10**6) <= outcome.payment < 0
     with pytest.raises(ValueError, match="^rule"):
         SHARP.check(RULES["peer-truth-serum"], 0)
+
+
+def test_the_floor_is_half_the_lower_quartile_of_the_others_among_themselves() -> None:
+    reports = world(8)  # even labels: the whole floor comes off
+    outcomes, whole = FLOOR.settle(case(reports)), QV.settle(case(reports))
+    for member, outcome in outcomes.items():
+        others = QV.settle(case({name: report for name, report in reports.items() if name != member}))
+        low = sorted(other.score for other in others.values())[1]
+        assert outcome.score == whole[member].score - low // 2 > 0
+        assert (outcome.norm, outcome.scores) == (whole[member].norm, whole[member].scores)
+
+
+def test_nobodys_report_moves_its_own_floor() -> None:
+    reports = world(8)
+    noise = np.random.default_rng(2).integers(0, ALPHABET, TASKS)
+    floors = [
+        QV.settle(case(each))["org6:6"].score - FLOOR.settle(case(each))["org6:6"].score
+        for each in (reports, reports | {"org6:6": noise}, reports | {"org6:6": np.zeros(TASKS, np.int64)})
+    ]
+    assert floors[0] == floors[1] == floors[2] > 0
+
+
+def test_one_idle_member_does_not_take_the_floor_from_the_others() -> None:
+    reports = world(8)
+    idle = reports | {"org6:6": np.random.default_rng(2).integers(0, ALPHABET, TASKS)}
+    for each in (reports, idle):
+        plain, floored = (mechanism.settle(case(each))["org0:0"].score for mechanism in (QV, FLOOR))
+        assert 0.35 * plain < floored < 0.65 * plain
+
+
+@pytest.mark.parametrize(("same", "share"), [(1.0, 1.0), (0.6, 0.56), (0.3, 0.0)])
+def test_the_floor_comes_off_as_far_as_the_others_hold_the_same_labels(same: float, share: float) -> None:
+    """All agree on a share of the tasks; on the rest each says a label of its own."""
+    reports = world(8, clients=6)
+    own = np.arange(TASKS) >= same * TASKS
+    skewed = {m: np.where(own, i, report % 2 + 6) for i, (m, report) in enumerate(reports.items())}
+    cases = [replace(case(each), alphabet=8) for each in (skewed, dict(list(skewed.items())[:5]))]
+    (plain, others), floored = (QV.settle(each) for each in cases), FLOOR.settle(cases[0])
+    low = sorted(other.score for other in others.values())[1]
+    assert not any(outcome.sharing for outcome in (*plain.values(), *others.values()))
+    off = plain["org5:5"].score - floored["org5:5"].score
+    assert off == pytest.approx(share * low / 2, rel=0.15)
+
+
+def test_who_falls_short_of_the_floor_loses_at_most_the_least_stake() -> None:
+    reports = world(8)
+    reports["org6:6"] = (reports["org6:6"] + 1) % ALPHABET
+    outcome = FLOOR.settle(case(reports, tranches=10))["org6:6"]
+    assert outcome.payment == -worst_loss(DG, TASKS, ALPHABET, 10**6)
+
+
+def test_with_two_peers_there_is_no_floor() -> None:
+    reports = dict(list(world(8).items())[:3])
+    assert FLOOR.settle(case(reports)) == QV.settle(case(reports))
 
 
 def view(z: list[int], z2: list[int], margin: list[int]) -> View:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaincode.mtpp.duplicates import ALIKE, APART, ONE, groups, likeness
+from chaincode.mtpp.duplicates import ALIKE, APART, ONE, groups, likeness, overlap, overlapping
 
 
 def world(seed: int, clients: int = 8, tasks: int = 800, alphabet: int = 5) -> np.ndarray:
@@ -76,3 +76,69 @@ def test_groups_are_those_that_trying_every_set_finds(values: list[int]) -> None
 def test_reports_out_of_range_are_refused(reports: np.ndarray) -> None:
     with pytest.raises(ValueError, match="^reports"):
         likeness(reports, 3)
+
+
+def even(clients: int, spread: int = 0) -> np.ndarray:
+    """Overlaps of clients who are all alike to the same degree, .3; `spread` in thousandths, up and down in turn."""
+    kappa = np.full((clients, clients), 300)
+    for place, (i, j) in enumerate(combinations(range(clients), 2)):
+        kappa[i, j] = kappa[j, i] = 300 + (spread if place % 2 else -spread)
+    return kappa * ONE // 1000
+
+
+@pytest.mark.parametrize(
+    ("inside", "spread", "found"),
+    [(300, 0, False), (390, 0, False), (420, 0, True), (420, 30, False), (460, 30, True), (460, 40, False),
+     (540, 40, False), (560, 40, True)],
+)  # fmt: skip
+def test_a_smaller_gap_counts_where_the_others_are_evenly_alike(inside, spread, found) -> None:
+    kappa = even(7, spread)
+    kappa[2, 5] = kappa[5, 2] = inside * ONE // 1000
+    assert overlapping(kappa) == ([(2, 5)] if found else [])
+
+
+def test_what_the_set_itself_reports_does_not_make_the_others_less_even() -> None:
+    kappa = even(7)
+    kappa[2, 5] = kappa[5, 2] = 420 * ONE // 1000
+    kappa[2, :5] = kappa[:5, 2] = 0
+    assert overlapping(kappa) == [(2, 5)]
+
+
+def test_with_fewer_than_six_other_pairs_the_larger_gap_is_asked_for() -> None:
+    kappa = even(5)
+    kappa[0, 1] = kappa[1, 0] = 500 * ONE // 1000
+    assert overlapping(kappa) == []
+    kappa[0, 1] = kappa[1, 0] = 600 * ONE // 1000
+    assert overlapping(kappa) == [(0, 1)]
+
+
+@given(st.integers(0, 1 << 32), st.integers(4, 7))
+def test_overlapping_sets_are_those_that_trying_every_set_finds(seed: int, clients: int) -> None:
+    rng = np.random.default_rng(seed)
+    kappa = rng.choice([250, 300, 310, 320, 460, 600, 900], (clients, clients))
+    kappa = np.triu(kappa, 1) * ONE // 1000
+    kappa = kappa + kappa.T
+    expected = []
+    for size in range((clients - 1) // 2, 1, -1):
+        for members in combinations(range(clients), size):
+            rest = [i for i in range(clients) if i not in members]
+            inside = min(kappa[pair] for pair in combinations(members, 2))
+            gap = inside - max(kappa[i, j] for i in members for j in rest)
+            others = np.array([kappa[pair] for pair in combinations(rest, 2)])
+            large = inside > 0.55 * ONE and gap > 0.2 * ONE
+            close = len(others) >= 6 and others.std() <= 0.035 * ONE
+            small = close and inside > 0.4 * ONE and gap > 0.1 * ONE and inside - others.max() > 0.05 * ONE
+            if (large or small) and not {i for group in expected for i in group} & set(members):
+                expected.append(members)
+    assert overlapping(kappa) == expected
+
+
+def test_second_choices_escape_the_larger_gap_and_not_the_smaller() -> None:
+    """A copier that draws a label anew on every other task where honest clients differ most."""
+    reports = world(4, clients=7, tasks=1000)
+    rng = np.random.default_rng(9)
+    unsure = (reports[2] != reports[:2]).any(0)
+    reports[5] = np.where(unsure & (rng.random(1000) < 0.6), rng.integers(0, 5, 1000), reports[2])
+    overlaps = overlap(reports, 5)
+    assert groups(overlaps, ONE * 11 // 20, ONE // 5) == []
+    assert overlapping(overlaps) == [(2, 5)]

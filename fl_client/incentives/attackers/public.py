@@ -113,11 +113,11 @@ def from_revealed(work: Work) -> np.ndarray:
     if not known:
         return distilled(work)
     inputs = np.concatenate([past.batch for past in known])
-    labels = np.concatenate([_plurality(past, work.alphabet) for past in known])
+    labels = np.concatenate([plurality(past, work.alphabet) for past in known])
     return work.trainer.predict(local_model(work, inputs, labels), work.batch)
 
 
-def _plurality(past: Past, alphabet: int) -> np.ndarray:
+def plurality(past: Past, alphabet: int) -> np.ndarray:
     """The others' most frequent label on each task (ties: the smallest)."""
     others = np.stack([report for name, report in sorted(past.reports.items()) if name != past.me])
     return np.array([np.bincount(column, minlength=alphabet).argmax() for column in others.T], np.int64)

@@ -1,4 +1,4 @@
-"""Honest reports with updates that are not: null, copied, replayed, disguised, poisonous."""
+"""Honest reports with updates that are not: null, copied, replayed, guessed, disguised, poisonous, or cheap."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from fl_client.incentives.attackers.base import Attacker
-from fl_client.training.behaviour import Work
+from fl_client.incentives.attackers.public import plurality
+from fl_client.training.behaviour import Work, tuned
 from fl_client.training.parameters import add, subtract
 
 Weights = Sequence[np.ndarray]
@@ -57,12 +58,41 @@ class Disguised(_Sender):
     def train(self, work: Work) -> Weights:
         """See Behaviour."""
         update = _first_update(self, work)
-        if work.round > 1:
-            rng = work.rng
-            noise = [rng.standard_normal(part.shape).astype(np.float32) for part in update]
-            scale = np.float32(0.5 * _norm(update) / _norm(noise))
-            update = [part + scale * extra for part, extra in zip(update, noise, strict=True)]
-        return add(work.weights, update)
+        return add(work.weights, _with_noise(work, update, 0.5) if work.round > 1 else update)
+
+
+class ExtrapolatedUpdate(_Sender):
+    """Sends what the global model's last two changes lead to, with a little noise: it never trains on anything."""
+
+    def train(self, work: Work) -> Weights:
+        """See Behaviour."""
+        if not work.past:
+            return list(work.weights)
+        change = subtract(work.weights, work.past[-1].weights)
+        if len(work.past) > 1:
+            before = subtract(work.past[-1].weights, work.past[-2].weights)
+            change = [2 * now - then for now, then in zip(change, before, strict=True)]
+        return add(work.weights, _with_noise(work, change, 0.1))
+
+
+class RevealedUpdate(_Sender):
+    """Trains on the first batch with the plurality of what the others revealed on it, instead of its own data; until
+    something is revealed it sends nothing."""
+
+    def train(self, work: Work) -> Weights:
+        """See Behaviour."""
+        known = [past for past in work.past if set(past.reports) - {past.me}]
+        return (
+            tuned(work, known[0].batch, plurality(known[0], work.alphabet)) if known else list(work.weights)
+        )
+
+
+class ShortUpdate(_Sender):
+    """Trains one epoch where the honest train the round's."""
+
+    def train(self, work: Work) -> Weights:
+        """See Behaviour."""
+        return tuned(replace(work, epochs=1), work.x, work.y)
 
 
 class Poisoner(_Sender):
@@ -83,6 +113,14 @@ def first(work: Work) -> Work:
 def _first_update(attacker: Attacker, work: Work) -> list[np.ndarray]:
     begun = first(work)
     return subtract(Attacker.train(attacker, begun), begun.weights)
+
+
+def _with_noise(work: Work, update: Weights, share: float) -> list[np.ndarray]:
+    """With noise of `share` of its length, new in every round."""
+    rng = work.rng
+    noise = [rng.standard_normal(part.shape).astype(np.float32) for part in update]
+    scale = np.float32(share * _norm(update) / _norm(noise))
+    return [part + scale * extra for part, extra in zip(update, noise, strict=True)]
 
 
 def _norm(arrays: Weights) -> float:
