@@ -54,6 +54,7 @@ _ROUND_FIELDS = {
     Class.AGGREGATE: ("attempt", "committee", "valid", "result", "post", "challenger", "forfeited"),
     Class.PARTICIPANT: ("set_aside",),
 }
+_OF_A_JOB = ("round", "outcome", "lock", "reveal", "escrow")
 _SLASHES = ("slash", "bond-lost", "bond-won", "negative-payment")
 
 
@@ -86,6 +87,20 @@ def refused(tx: Transaction, message: str, *, genuine: bool) -> Finding:
     elif "stale" in message or "past its deadline" in message:
         kind = Class.TIME
     return tx.finding(kind, f"{tx.name} is refused when it is run again", _text(message.encode()), "valid")
+
+
+def beyond(tx: Transaction) -> list[Finding]:
+    """What a reveal or a settlement that cannot be run again writes beside its own job's keys and new credits."""
+    job = tx.args[1].decode(errors="replace")
+    found = []
+    for key, value in tx.rwsets.get(tx.chaincode, ReadWriteSet()).writes:
+        kind, _, rest = key.partition("/")
+        new = kind in ("credit", "entry") and value is not None and tx.tx_id in rest.split("/")
+        own = kind in _OF_A_JOB and rest.split("/")[0] == job
+        if not (new or own):
+            what = f"{tx.name} of job {job!r} writes {key}, which is not that job's"
+            found.append(tx.finding(Class.FOREIGN, what, "", _shown(value)))
+    return found
 
 
 def _writes(

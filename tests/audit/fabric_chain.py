@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from chaincode.shim.memory import ReadWriteSet
@@ -24,6 +25,7 @@ from fl_client.ledger.embedded import EmbeddedIdentities, EmbeddedIdentity
 from fl_client.ledger.embedded.records import BlockRecord, TransactionRecord
 
 ORDERERS = "OrdererMSP"
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256
 _FLAGS = {"VALID": 0, "MVCC_READ_CONFLICT": 11, "PHANTOM_READ_CONFLICT": 12}
 
 
@@ -53,8 +55,9 @@ class Authorities:
 
 
 def sign(who: EmbeddedIdentity, data: bytes) -> bytes:
-    """An ECDSA signature."""
-    return who.private_key.sign(data, ec.ECDSA(hashes.SHA256()))
+    """An ECDSA signature in Fabric's form, with the lower of the two possible S."""
+    r, s = decode_dss_signature(who.private_key.sign(data, ec.ECDSA(hashes.SHA256())))
+    return encode_dss_signature(r, min(s, ORDER - s))
 
 
 class Channel:
@@ -82,13 +85,40 @@ class Channel:
         rule = protos.policies.ImplicitMetaPolicy(sub_policy="Endorsement", rule=2)
         policy = protos.policies.Policy(type=3, value=rule.SerializeToString())
         application.policies["Endorsement"].policy.CopyFrom(policy)
-        envelope = protos.configs.ConfigEnvelope(config=protos.configs.Config(channel_group=group))
-        header = protos.common.ChannelHeader(type=protos.common.CONFIG, channel_id="candor")
-        payload = protos.common.Payload(
-            header=protos.common.Header(channel_header=header.SerializeToString()),
-            data=envelope.SerializeToString(),
-        )
-        return bytes(protos.common.Envelope(payload=payload.SerializeToString()).SerializeToString())
+        return _envelope(protos.configs.ConfigEnvelope(config=protos.configs.Config(channel_group=group)))
+
+    def reconfigured(
+        self,
+        before: bytes,
+        change: Callable[[Any], object],
+        admins: Iterable[EmbeddedIdentity],
+        *,
+        signed: Callable[[Any], object] | None = None,
+    ) -> bytes:
+        """A config block's envelope after another's: `change` edits the channel's group, versions included.
+
+        `signed`: what the admins have signed instead.
+        """
+        old = _config(before)
+        new, update = protos.configs.Config(), protos.configs.ConfigUpdate(channel_id="candor")
+        new.CopyFrom(old)
+        new.sequence += 1
+        for group in (update.read_set, update.write_set):
+            group.CopyFrom(old.channel_group)
+        change(new.channel_group)
+        (signed or change)(update.write_set)
+        made = protos.configs.ConfigEnvelope(config=new)
+        made.last_update.payload = _signed(update.SerializeToString(), admins)
+        return _envelope(made)
+
+    def admits(self, msp_id: str, *, version: int = 1) -> Callable[[Any], None]:
+        """The change that takes an organisation into the channel."""
+
+        def change(group: Any) -> None:
+            group.groups["Application"].version = version
+            self._member(group.groups["Application"], msp_id)
+
+        return change
 
     def block(self, number: int, previous: bytes, data: list[bytes], flags: bytes) -> Any:
         """A block signed by the orderer."""
@@ -171,6 +201,29 @@ class Channel:
             unit.organizational_unit_identifier = role
         config = protos.msps.MSPConfig(config=msp.SerializeToString())
         group.groups[msp_id].values["MSP"].value = config.SerializeToString()
+
+
+def _config(envelope: bytes) -> Any:
+    payload = protos.common.Payload.FromString(protos.common.Envelope.FromString(envelope).payload)
+    return protos.configs.ConfigEnvelope.FromString(payload.data).config
+
+
+def _envelope(config: Any) -> bytes:
+    header = protos.common.ChannelHeader(type=protos.common.CONFIG, channel_id="candor")
+    payload = protos.common.Payload(
+        header=protos.common.Header(channel_header=header.SerializeToString()),
+        data=config.SerializeToString(),
+    )
+    return bytes(protos.common.Envelope(payload=payload.SerializeToString()).SerializeToString())
+
+
+def _signed(update: bytes, admins: Iterable[EmbeddedIdentity]) -> bytes:
+    """The payload of an update with the signatures of these."""
+    made = protos.configs.ConfigUpdateEnvelope(config_update=update)
+    for admin in admins:
+        header = protos.common.SignatureHeader(creator=admin.creator).SerializeToString()
+        made.signatures.add(signature_header=header, signature=sign(admin, header + update))
+    return bytes(protos.common.Payload(data=made.SerializeToString()).SerializeToString())
 
 
 def _action(record: TransactionRecord) -> bytes:
