@@ -51,7 +51,10 @@ _ROUND_FIELDS = {
         "sampling_round",
         "sampling_randomness",
     ),
-    Class.AGGREGATE: ("attempt", "committee", "valid", "result", "post", "challenger", "forfeited"),
+    Class.AGGREGATE: (
+        *("attempt", "committee", "valid", "voted", "result", "post", "challenger", "forfeited"),
+        *("passed_over", "aggregation_outcome", "model"),
+    ),
     Class.PARTICIPANT: ("set_aside",),
 }
 _OF_A_JOB = ("round", "outcome", "lock", "reveal", "escrow")
@@ -130,22 +133,23 @@ def _named(key: str, expected: bytes | None, found: bytes | None) -> tuple[Class
     kind = _KEYS.get(prefix, Class.RESULT)
     own, theirs = _fields(expected), _fields(found)
     changed = {name for name in own.keys() | theirs.keys() if own.get(name) != theirs.get(name)}
+    whole = expected in (None, _ABSENT) or found in (None, _ABSENT)
     match prefix:
-        case "outcome" if found is _ABSENT or expected is _ABSENT:
+        case "outcome" if whole:
             kind = Class.PARTICIPANT
-        case "outcome" if changed == {"payment"}:
+        case "outcome" if changed <= {"payment", "sharing"}:
             kind = Class.PAYMENT
         case "outcome" if changed == {"slashed"}:
             kind = Class.SLASH
-        case "lock" if found is _ABSENT:
-            kind = Class.PARTICIPANT
-        case "lock" if "digest" in changed and expected is not _ABSENT:
+        case "lock" if whole:
+            kind = Class.PARTICIPANT if found in (None, _ABSENT) else Class.SLASH
+        case "lock" if "digest" in changed:
             kind = Class.COMMIT
         case "entry" if (own or theirs).get("kind") in _SLASHES:
             kind = Class.SLASH
         case "entry" if (own or theirs).get("kind") == "mint":
             kind = Class.MINT
-        case "round":
+        case "round" if not whole:
             kind = next((k for k, names in _ROUND_FIELDS.items() if changed.intersection(names)), kind)
         case _ if prefix not in _KEYS:
             return kind, f"{key} is not a key of the contracts"

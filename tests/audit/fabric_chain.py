@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from chaincode.shim.memory import ReadWriteSet
@@ -25,7 +23,6 @@ from fl_client.ledger.embedded import EmbeddedIdentities, EmbeddedIdentity
 from fl_client.ledger.embedded.records import BlockRecord, TransactionRecord
 
 ORDERERS = "OrdererMSP"
-ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256
 _FLAGS = {"VALID": 0, "MVCC_READ_CONFLICT": 11, "PHANTOM_READ_CONFLICT": 12}
 
 
@@ -54,24 +51,17 @@ class Authorities:
         return signed.public_bytes(Encoding.PEM)
 
 
-def sign(who: EmbeddedIdentity, data: bytes) -> bytes:
-    """An ECDSA signature in Fabric's form, with the lower of the two possible S."""
-    r, s = decode_dss_signature(who.private_key.sign(data, ec.ECDSA(hashes.SHA256())))
-    return encode_dss_signature(r, min(s, ORDER - s))
-
-
 class Channel:
-    """Makes the blocks. `signers`: creator -> identity and nonce by transaction id, as they were used."""
+    """Makes the blocks; `known`: whose keys are at hand, by creator."""
 
     def __init__(
-        self, authorities: Authorities, organisations: Iterable[str], nonces: dict[str, bytes]
+        self, authorities: Authorities, organisations: Iterable[str], known: Mapping[bytes, EmbeddedIdentity]
     ) -> None:
-        self.authorities, self.nonces = authorities, nonces
+        self.authorities, self.known = authorities, dict(known)
         self.organisations = list(organisations)
         issue = authorities.identities.issue
         self.peers = {org: issue(org, f"peer0.{org}", "peer") for org in self.organisations}
         self.orderer = issue(ORDERERS, "orderer0", "orderer")
-        self.known: dict[bytes, EmbeddedIdentity] = {}
 
     def config(self) -> bytes:
         """Block 0."""
@@ -133,7 +123,7 @@ class Channel:
         block.header.data_hash = hashlib.sha256(b"".join(block.data.data)).digest()
         header = protos.common.SignatureHeader(creator=by.creator, nonce=b"n").SerializeToString()
         value = protos.common.OrdererBlockMetadata().SerializeToString()
-        signature = sign(by, value + header + header_bytes(block.header))
+        signature = by.sign(value + header + header_bytes(block.header))
         made = protos.common.MetadataSignature(signature_header=header, signature=signature)
         metadata = protos.common.Metadata(value=value, signatures=[made])
         block.metadata.metadata[0] = metadata.SerializeToString()
@@ -159,7 +149,7 @@ class Channel:
 
     def envelope(self, record: TransactionRecord, *, endorsers: Iterable[EmbeddedIdentity] = ()) -> bytes:
         """A transaction, endorsed by the named organisations' peers (or those given)."""
-        who, nonce = self.known[record.creator], self.nonces[record.tx_id]
+        who, nonce = self.known[record.creator], record.nonce
         extension = protos.proposals.ChaincodeHeaderExtension()
         extension.chaincode_id.name = "candor"
         channel = protos.common.ChannelHeader(
@@ -182,7 +172,7 @@ class Channel:
         body = protos.transactions.ChaincodeActionPayload(chaincode_proposal_payload=proposal)
         body.action.proposal_response_payload = response
         for peer in list(endorsers) or [self.peers[org] for org in record.endorsers]:
-            signed = sign(peer, response + peer.creator)
+            signed = peer.sign(response + peer.creator)
             body.action.endorsements.add(endorser=peer.creator, signature=signed)
         action = protos.transactions.TransactionAction(header=signature, payload=body.SerializeToString())
         payload = protos.common.Payload(
@@ -190,7 +180,7 @@ class Channel:
             data=protos.transactions.Transaction(actions=[action]).SerializeToString(),
         ).SerializeToString()
         return bytes(
-            protos.common.Envelope(payload=payload, signature=sign(who, payload)).SerializeToString()
+            protos.common.Envelope(payload=payload, signature=who.sign(payload)).SerializeToString()
         )
 
     def _member(self, group: Any, msp_id: str) -> None:
@@ -222,7 +212,7 @@ def _signed(update: bytes, admins: Iterable[EmbeddedIdentity]) -> bytes:
     made = protos.configs.ConfigUpdateEnvelope(config_update=update)
     for admin in admins:
         header = protos.common.SignatureHeader(creator=admin.creator).SerializeToString()
-        made.signatures.add(signature_header=header, signature=sign(admin, header + update))
+        made.signatures.add(signature_header=header, signature=admin.sign(header + update))
     return bytes(protos.common.Payload(data=made.SerializeToString()).SerializeToString())
 
 

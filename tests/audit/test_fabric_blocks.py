@@ -11,53 +11,26 @@ from typing import Any
 import pytest
 
 from chaincode.shim.memory import RangeRead
-from fl_client.audit import Class, FileEvidence, Report, audit, export
+from fl_client.audit import Class, FileEvidence, Report, audit
 from fl_client.audit.fabric import protos
 from fl_client.audit.fabric.reader import header_bytes
 from fl_client.audit.fabric.rwset import summarised
 from fl_client.ledger.embedded import EmbeddedIdentities, EmbeddedIdentity
-from fl_client.ledger.embedded import ledger as embedded
-from fl_client.store import DirectoryStore
 from tests.audit import fabric_cases
+from tests.audit.conftest import Played
 from tests.audit.fabric_chain import Authorities, Channel
 from tests.audit.fabric_forging import FabricForgery
 from tests.audit.forging import Forgery, replace
-from tests.audit.honest import play
 from tests.world import ORGANISATIONS
 
 
-class Recorder:
-    """Stands where the embedded ledger takes its nonces from, and keeps them."""
-
-    def __init__(self) -> None:
-        self.made: list[bytes] = []
-
-    def token_bytes(self, size: int) -> bytes:
-        self.made.append(hashlib.sha256(len(self.made).to_bytes(8, "big")).digest()[:size])
-        return self.made[-1]
-
-
 @pytest.fixture(scope="module")
-def channel(tmp_path_factory: pytest.TempPathFactory) -> tuple[Channel, Path]:
-    """An honest job's evidence as a Fabric network would have it."""
-    directory, nonces = tmp_path_factory.mktemp("fabric"), Recorder()
-    issued: dict[bytes, EmbeddedIdentity] = {}
-    issue = EmbeddedIdentities.issue
-
-    def recorded(self, *args, **options):
-        made = issue(self, *args, **options)
-        issued[made.creator] = made
-        return made
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "secrets", nonces)
-        patch.setattr(EmbeddedIdentities, "issue", recorded)
-        honest = asyncio.run(play(DirectoryStore(directory / "store")))
-        asyncio.run(export(honest.evidence(), directory / "embedded.zip"))
-    plain = Forgery(directory / "embedded.zip")
-    ids = {hashlib.sha256(nonce + creator).hexdigest(): nonce for nonce in nonces.made for creator in issued}
-    made = Channel(Authorities(honest.world.identities), ORGANISATIONS, ids)
-    made.known = issued
+def channel(played: Played, tmp_path_factory: pytest.TempPathFactory) -> tuple[Channel, Path]:
+    """The honest job's evidence as a Fabric network would have it."""
+    directory = tmp_path_factory.mktemp("fabric")
+    plain = Forgery(played.file)
+    plain.write(directory / "embedded.zip")
+    made = Channel(Authorities(played.honest.world.identities), ORGANISATIONS, played.keys)
     plain.raw = [block.SerializeToString() for block in made.chain(plain.blocks)]
     plain.manifest = replace(plain.manifest, ledger="fabric", organisations=())
     return made, plain.write(directory / "fabric.zip")
@@ -264,10 +237,10 @@ def test_a_creator_from_a_forged_authority(channel, forged: FabricForgery, audit
     stranger = EmbeddedIdentities().issue("Org1MSP", "Admin@Org1MSP", "admin")
     nonce = b"0" * 24
     tx_id = hashlib.sha256(nonce + stranger.creator).hexdigest()
-    made.known[stranger.creator], made.nonces[tx_id] = stranger, nonce
+    made.known[stranger.creator] = stranger
     place = forged.find("Token:transfer")
     forged.chain[place.block].data.data[place.index] = made.envelope(
-        replace(record, creator=stranger.creator, tx_id=tx_id)
+        replace(record, creator=stranger.creator, tx_id=tx_id, nonce=nonce)
     )
     made.again(forged.chain)
     assert Class.CREATOR in audited(forged).classes

@@ -45,6 +45,9 @@ class FabricBlocks(Blocks):
                 number, "", (), [Finding(Class.FORMAT, f"the block cannot be read: {fault}", number)]
             )
         findings, notes = self._header(block, number), list[str]()
+        if block.header.number > number and block.header.previous_hash != self._previous:
+            number = block.header.number  # blocks are missing before it
+            self._next = number + 1
         header = header_bytes(block.header)
         self._previous = hashlib.sha256(header).digest()
         envelopes = [protos.common.Envelope.FromString(each) for each in self._readable(block)]
