@@ -324,9 +324,11 @@ class World:
         return await self.view.balance(account)
 
 
-async def ready(count: int = 4, **spec: Any) -> tuple[World, list[EmbeddedLedger], JobSpec]:
+async def ready(
+    count: int = 4, *, world: World | None = None, **spec: Any
+) -> tuple[World, list[EmbeddedLedger], JobSpec]:
     """A founded consortium with funded members and one job."""
-    world = World()
+    world = world or World()
     await world.found()
     made = world.spec(**spec)
     await world.mint(made.pool * 2 + count * made.lock * 4)

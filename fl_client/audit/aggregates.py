@@ -68,8 +68,8 @@ async def check_aggregate(story: Story, number: int, current: RoundState) -> Non
 
 def _steps(story: Story, number: int) -> None:
     """The committee's votes, answers and challenges, each as its transaction."""
-    for each in story.replayed.valid:
-        if each.name.startswith("Aggregation:") and each in story.called(each.name, number):
+    for each in story.calls(number):
+        if each.name.startswith("Aggregation:"):
             who = acting_member(story.replayed.state, each)
             what = " ".join(arg.decode(errors="replace") for arg in each.args[4:5])
             text = f"{each.name} by {who[:24]} {what[:80]}"

@@ -7,17 +7,15 @@ contents are checked for what they are, and the manifest only tells a damaged fi
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import zipfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 
-from chaincode import cid as cids
 from chaincode.beacon import BeaconInfo
 from chaincode.encoding import canonical
-from fl_client.audit.evidence import LIMIT, Evidence, Kind, Subject
-from fl_client.audit.findings import Class, Finding
+from fl_client.audit.evidence import Kind, Subject
 from fl_client.errors import BadInput
 
 MANIFEST, BLOCKS, CONTENT = "manifest.json", "blocks/", "content/"
@@ -45,25 +43,41 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: str = FORMAT
 
 
+def free(path: Path, *, overwrite: bool = False) -> None:
+    """Whether a file can be written there. Raises: BadInput, before anything else is done."""
+    if path.is_dir() or not path.parent.is_dir():
+        where = "is a directory" if path.is_dir() else "its directory does not exist"
+        raise BadInput(f"cannot write {path}: {where}", "Name a file in an existing directory")
+    if path.exists() and not overwrite:
+        raise BadInput(f"{path} exists already", "Name another file, or add --overwrite")
+
+
 class Writer:
-    """Writes an evidence file entry by entry; use as a context manager."""
+    """Writes an evidence file entry by entry, all of it or nothing; use as a context manager."""
 
     def __init__(self, path: Path) -> None:
-        self._temporary, self._path = path.with_name(f".{path.name}.part"), path
+        self._path = path
         self._files: dict[str, Entry] = {}
 
     def __enter__(self) -> Writer:
         try:
+            name = f".{self._path.name}-"
+            with tempfile.NamedTemporaryFile(dir=self._path.parent, prefix=name, delete=False) as file:
+                self._temporary = Path(file.name)
+            self._temporary.chmod(0o644)
             self._zip = zipfile.ZipFile(self._temporary, "w", zipfile.ZIP_STORED)
         except OSError as fault:
             raise BadInput(f"cannot write {self._path}: {fault.strerror}") from fault
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._zip.close()
-        if kind is None:
-            self._temporary.replace(self._path)
-        else:
+        try:
+            self._zip.close()
+            if kind is None:
+                self._temporary.replace(self._path)
+        except OSError as fault:
+            raise BadInput(f"cannot write {self._path}: {fault.strerror}") from fault
+        finally:
             self._temporary.unlink(missing_ok=True)
 
     def block(self, number: int, data: bytes) -> None:
@@ -94,75 +108,7 @@ class Writer:
     def _put(self, name: str, data: bytes) -> None:
         info = zipfile.ZipInfo(name, _EPOCH)
         info.create_system, info.external_attr = 3, 0o644 << 16
-        self._zip.writestr(info, data)
-
-
-class FileEvidence(Evidence):
-    """An evidence file. Raises BadInput when it is none; what is wrong inside it is found, not raised."""
-
-    def __init__(self, path: Path, job: str = "") -> None:
         try:
-            self._zip = zipfile.ZipFile(path)
-            self.manifest = msgspec.json.decode(self._read(MANIFEST) or b"", type=Manifest)
+            self._zip.writestr(info, data)
         except OSError as fault:
-            raise BadInput(f"cannot read {path}: {fault.strerror}", "Make one: candor export") from fault
-        except (zipfile.BadZipFile, msgspec.MsgspecError) as fault:
-            raise BadInput(f"{path} is not an evidence file: {fault}", "Make one: candor export") from fault
-        made = self.manifest
-        self.subject = Subject(job or made.job, made.ledger, made.channel, made.chaincode, made.organisations)
-        self.findings, self.beacon = [], made.beacon
-        self._names = self._check_names()
-
-    async def blocks(self) -> AsyncIterator[bytes]:
-        for number, name in enumerate(sorted(n for n in self._names if n.startswith(BLOCKS))):
-            if name != f"{BLOCKS}{number:08d}":
-                what = "a block is missing from the file, or named in another way"
-                self.findings.append(Finding(Class.EVIDENCE, what, number, "", f"{BLOCKS}{number:08d}", name))
-            yield self._checked(name) or b""
-
-    async def content(self, cid: str) -> bytes | None:
-        if f"{CONTENT}{cid}" not in self._names:
-            return None
-        data = self._checked(f"{CONTENT}{cid}")
-        if data is not None and not _hashes_to(cid, data):
-            what = f"the file's content {cid} does not hash to its name"
-            self._note(Finding(Class.CONTENT, what, expected=cid, found=cids.file_cid(data)))
-            return None
-        return data
-
-    def _check_names(self) -> set[str]:
-        names = self._zip.namelist()
-        for name in sorted(set(names) ^ {MANIFEST, *self.manifest.files}):
-            what = f"{name} is in the file or in its manifest alone"
-            self.findings.append(Finding(Class.EVIDENCE, what))
-        if len(set(names)) != len(names):
-            self.findings.append(Finding(Class.EVIDENCE, "the file holds two entries of one name"))
-        return set(names)
-
-    def _checked(self, name: str) -> bytes | None:
-        data, entry = self._read(name), self.manifest.files.get(name)
-        if data is None:
-            self._note(Finding(Class.EVIDENCE, f"{name} cannot be read from the file"))
-        elif entry and entry != Entry(len(data), hashlib.sha256(data).hexdigest()):
-            self._note(Finding(Class.EVIDENCE, f"{name} is not what the manifest says"))
-        return data
-
-    def _read(self, name: str) -> bytes | None:
-        try:
-            with self._zip.open(name) as file:
-                data = file.read(LIMIT + 1)
-        except (KeyError, OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile, EOFError):
-            return None
-        return data if len(data) <= LIMIT else None
-
-    def _note(self, finding: Finding) -> None:
-        if finding not in self.findings:
-            self.findings.append(finding)
-
-
-def _hashes_to(cid: str, data: bytes) -> bool:
-    try:
-        cids.check(cid, data)
-    except ValueError:
-        return False
-    return True
+            raise BadInput(f"cannot write {self._path}: {fault.strerror}") from fault

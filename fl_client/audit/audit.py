@@ -13,6 +13,7 @@ from chaincode.records import RULES_VERSION, Consortium, Job
 from fl_client.audit.blocks import Transaction
 from fl_client.audit.evidence import Evidence
 from fl_client.audit.executor import ANSWER, INIT, acting_member, record
+from fl_client.audit.export import no_such_job
 from fl_client.audit.findings import Class, Finding, Line, Report
 from fl_client.audit.replay import Replayed, replay
 from fl_client.audit.rounds import check_round, short
@@ -30,8 +31,12 @@ class Expected:
 
 
 async def audit(evidence: Evidence, expected: Expected | None = None) -> Report:
-    """Check everything that can be checked; never raises for what the evidence holds."""
+    """Check everything that can be checked; whatever else the evidence holds is found, not raised.
+
+    Raises: BadInput when nobody has ever created such a job on the channel, and nothing else is wrong there.
+    """
     replayed = await replay(evidence)
+    _known(evidence, replayed)
     findings, lines, scores = list(replayed.findings), list(replayed.lines), []
     known = expected or Expected()
     terms = _terms(replayed, known, findings)
@@ -56,6 +61,7 @@ async def audit(evidence: Evidence, expected: Expected | None = None) -> Report:
         blocks=replayed.blocks,
         first_hash=replayed.first_hash,
         last_hash=replayed.last_hash,
+        state=replayed.digest,
         transactions=replayed.transactions,
         executed=replayed.executed,
         findings=list(dict.fromkeys([*evidence.findings, *findings])),
@@ -65,6 +71,15 @@ async def audit(evidence: Evidence, expected: Expected | None = None) -> Report:
         totals=replayed.totals,
         scores=scores,
     )
+
+
+def _known(evidence: Evidence, replayed: Replayed) -> None:
+    """Refuse a job's name that is mistyped: what is wrong with the name is not wrong with the job."""
+    name = evidence.subject.job
+    created = any(tx.name == "Jobs:create" and tx.args[1:2] == (name.encode(),) for tx in replayed.valid)
+    nothing = not (replayed.findings or evidence.findings)
+    if nothing and not created and replayed.state.get(keys.job(name)) is None and _founded(replayed):
+        raise no_such_job(evidence.subject, replayed.state)
 
 
 def _founded(replayed: Replayed) -> Consortium | None:
@@ -112,6 +127,9 @@ def _labels(evidence: Evidence, replayed: Replayed, job: Job | None) -> list[Fin
     if job and evidence.beacon and evidence.beacon != job.beacon:
         what, pinned = "the beacon in the manifest is not the one the job pins", job.beacon.public_key
         found.append(Finding(Class.EVIDENCE, what, expected=pinned, found=evidence.beacon.public_key))
+    if evidence.exported_for not in ("", evidence.subject.job):
+        what = "it was exported for another job: the content of this one is not in it"
+        found.append(Finding(Class.EVIDENCE, what, -1, "", evidence.subject.job, evidence.exported_for))
     founded = _founded(replayed)
     if evidence.subject.kind == "embedded" and founded and not set(founded.organisations) <= set(named):
         what, listed = "it names fewer organisations than founded the consortium", ", ".join(named)

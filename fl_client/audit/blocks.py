@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chaincode.shim.memory import RangeRead, ReadWriteSet, Version, WorldState
@@ -79,21 +79,26 @@ class Blocks(ABC):
 
     def recorded(self, rwset: ReadWriteSet) -> ReadWriteSet:
         """A read/write set of ours in the form in which this ledger records it."""
-        ranges = tuple(dict.fromkeys(map(self.recorded_range, rwset.ranges)))
-        return ReadWriteSet(rwset.reads, ranges, rwset.writes)
+        return rwset
 
     def recorded_range(self, read: RangeRead) -> RangeRead:
         """The same for one range."""
         return read
 
 
-def verdict(blocks: Blocks, state: WorldState, rwset: ReadWriteSet) -> str:
-    """Fabric's commit check of a recorded read/write set against the state as replayed."""
+def verdict(blocks: Blocks, state: WorldState, rwset: ReadWriteSet, fresh: Container[str] = ()) -> str:
+    """Fabric's commit check of a recorded read/write set against the state as replayed.
+
+    `fresh`: the keys that the block's own transactions have written before; whoever claims to have read one
+    of those, in whatever version, conflicts.
+    """
     for key, version in rwset.reads:
         entry = state.get(key)
-        if (entry.version if entry else None) != version:
+        if (entry.version if entry else None) != version or key in fresh:
             return "MVCC_READ_CONFLICT"
     for read in rwset.ranges:
+        if any(key in fresh for key, _ in read.results):
+            return "PHANTOM_READ_CONFLICT"
         if blocks.recorded_range(_seen_again(state, read)) != read:
             return "PHANTOM_READ_CONFLICT"
     return VALID

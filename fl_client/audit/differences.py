@@ -55,11 +55,12 @@ _ROUND_FIELDS = {
         "sampling_randomness",
     ),
     Class.AGGREGATE: (
-        *("attempt", "committee", "valid", "result", "post", "challenger", "forfeited"),
-        *("view", "next_view"),
+        *("attempt", "committee", "valid", "voted", "result", "post", "challenger", "forfeited"),
+        *("passed_over", "aggregation_outcome", "model", "view", "next_view"),
     ),
     Class.PARTICIPANT: ("set_aside",),
 }
+_OF_A_JOB = ("round", "outcome", "lock", "reveal", "escrow")
 _SLASHES = ("slash", "bond-lost", "bond-won", "negative-payment")
 
 
@@ -94,6 +95,20 @@ def refused(tx: Transaction, message: str, *, genuine: bool) -> Finding:
     return tx.finding(kind, f"{tx.name} is refused when it is run again", _text(message.encode()), "valid")
 
 
+def beyond(tx: Transaction) -> list[Finding]:
+    """What a reveal or a settlement that cannot be run again writes beside its own job's keys and new credits."""
+    job = tx.args[1].decode(errors="replace")
+    found = []
+    for key, value in tx.rwsets.get(tx.chaincode, ReadWriteSet()).writes:
+        kind, _, rest = key.partition("/")
+        new = kind in ("credit", "entry") and value is not None and tx.tx_id in rest.split("/")
+        own = kind in _OF_A_JOB and rest.split("/")[0] == job
+        if not (new or own):
+            what = f"{tx.name} of job {job!r} writes {key}, which is not that job's"
+            found.append(tx.finding(Class.FOREIGN, what, "", _shown(value)))
+    return found
+
+
 def _writes(
     tx: Transaction, own: dict[str, bytes | None], recorded: dict[str, bytes | None]
 ) -> Iterator[Finding]:
@@ -121,22 +136,23 @@ def _named(key: str, expected: bytes | None, found: bytes | None) -> tuple[Class
     kind = _KEYS.get(prefix, Class.RESULT)
     own, theirs = _fields(expected), _fields(found)
     changed = {name for name in own.keys() | theirs.keys() if own.get(name) != theirs.get(name)}
+    whole = expected in (None, _ABSENT) or found in (None, _ABSENT)
     match prefix:
-        case "outcome" if found is _ABSENT or expected is _ABSENT:
+        case "outcome" if whole:
             kind = Class.PARTICIPANT
-        case "outcome" if changed == {"payment"}:
+        case "outcome" if changed <= {"payment", "sharing"}:
             kind = Class.PAYMENT
         case "outcome" if changed == {"slashed"}:
             kind = Class.SLASH
-        case "lock" if found is _ABSENT:
-            kind = Class.PARTICIPANT
-        case "lock" if "digest" in changed and expected is not _ABSENT:
+        case "lock" if whole:
+            kind = Class.PARTICIPANT if found in (None, _ABSENT) else Class.SLASH
+        case "lock" if "digest" in changed:
             kind = Class.COMMIT
         case "entry" if (own or theirs).get("kind") in _SLASHES:
             kind = Class.SLASH
         case "entry" if (own or theirs).get("kind") == "mint":
             kind = Class.MINT
-        case "round":
+        case "round" if not whole:
             kind = next((k for k, names in _ROUND_FIELDS.items() if changed.intersection(names)), kind)
         case _ if prefix not in _KEYS:
             return kind, f"{key} is not a key of the contracts"

@@ -1,23 +1,33 @@
-"""The embedded ledger's blocks: a chain of hashes, without signatures."""
+"""The embedded ledger's blocks: a chain of hashes, with the signatures of who submitted, and no others."""
 
 from __future__ import annotations
 
-import msgspec
+import hashlib
 
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509 import InvalidVersion
+
+from chaincode.shim import Identity, Refusal
 from chaincode.shim.memory import ReadWriteSet
 from fl_client.audit.blocks import VALID, Block, Blocks, Transaction
 from fl_client.audit.findings import Class, Finding
-from fl_client.ledger.embedded.records import BlockRecord, TransactionRecord
+from fl_client.ledger.embedded.records import BlockRecord, TransactionRecord, proposed
 
 
 class EmbeddedBlocks(Blocks):
-    """Checks the hash chain, duplicates and that more than half of the organisations are named as endorsers.
+    """Checks the hash chain, creators' signatures, and that more than half of the organisations are named.
 
     `organisations`: the embedded network's; its records hold no certificates to learn them from.
     """
 
     kind = "embedded"
-    checks = ("the chain of block hashes", "no transaction twice", "endorsers by name (records are unsigned)")
+    checks = (
+        "the chain of block hashes",
+        "each transaction signed by its creator's key (by no authority: there is none in the blocks)",
+        "no transaction twice",
+        "endorsers by name (they do not sign)",
+    )
 
     def __init__(self, channel: str, chaincode: str, organisations: tuple[str, ...]) -> None:
         self._channel, self._chaincode, self._organisations = channel, chaincode, organisations
@@ -29,12 +39,14 @@ class EmbeddedBlocks(Blocks):
         self._next += 1
         try:
             record = BlockRecord.from_bytes(raw)
+            if record.number > number and record.previous != self._previous:  # blocks are missing before it
+                self._next = record.number + 1
         except (msgspec.MsgspecError, ValueError) as fault:
             return Block(
                 number, "", (), [Finding(Class.FORMAT, f"the block cannot be read: {fault}", number)]
             )
         findings = self._chain(record, number)
-        self._previous = record.hash()
+        number, self._previous = self._next - 1, record.hash()
         transactions = [
             self._transaction(number, index, each) for index, each in enumerate(record.transactions)
         ]
@@ -45,6 +57,8 @@ class EmbeddedBlocks(Blocks):
         if record.number != number:
             what = "the block has another number than its place"
             findings.append(Finding(Class.CHAIN, what, number, "", str(number), str(record.number)))
+        if number and not record.transactions:
+            findings.append(Finding(Class.CHAIN, "the block holds no transaction", number))
         if record.previous != self._previous:
             what = "the hash of the block before is another"
             findings.append(Finding(Class.CHAIN, what, number, "", self._previous, record.previous))
@@ -59,11 +73,21 @@ class EmbeddedBlocks(Blocks):
             if record.code == VALID:
                 findings.append(Finding(kind, what, number, record.tx_id))
 
+        own = hashlib.sha256(record.nonce + record.creator).hexdigest()
+        if own != record.tx_id:
+            found(Class.PROPOSAL, "BAD_PROPOSAL_TXID", "its id is not the hash of nonce and creator")
+        if not self._signed(record):
+            what = "its creator's signature is not of this content"
+            found(Class.CREATOR, "BAD_CREATOR_SIGNATURE", what)
         if record.tx_id in self._seen:
             found(Class.DUPLICATE, "DUPLICATE_TXID", "the transaction was in a block before")
         self._seen.add(record.tx_id)
+        strangers = sorted(set(record.endorsers).difference(self._organisations))
         endorsers = set(record.endorsers).intersection(self._organisations)
-        if 2 * len(endorsers) <= len(self._organisations):
+        if strangers or len(set(record.endorsers)) != len(record.endorsers):
+            what = f"its endorsers are not organisations of the channel, each once: {', '.join(record.endorsers)}"
+            found(Class.ENDORSEMENT, "ENDORSEMENT_POLICY_FAILURE", what)
+        elif 2 * len(endorsers) <= len(self._organisations):
             what = f"endorsed by {', '.join(sorted(endorsers)) or 'nobody'}"
             found(Class.ENDORSEMENT, "ENDORSEMENT_POLICY_FAILURE", what)
         try:
@@ -86,3 +110,13 @@ class EmbeddedBlocks(Blocks):
             fault=fault,
             findings=tuple(findings),
         )
+
+    def _signed(self, record: TransactionRecord) -> bool:
+        from fl_client.audit.fabric.config import verifies
+
+        content = proposed(self._channel, self._chaincode, record.tx_id, record.args)
+        try:
+            identity = Identity.parse(record.creator)
+        except (Refusal, UnsupportedAlgorithm, InvalidVersion):
+            return False
+        return verifies(identity.certificate, record.signature, content)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +45,7 @@ class Evidence(ABC):
     subject: Subject
     findings: list[Finding]
     beacon: BeaconInfo | None = None  # as the evidence says; the chain's own is what counts
+    exported_for: str = ""  # the job whose content the evidence holds, where it says so
 
     @abstractmethod
     def blocks(self) -> AsyncIterator[bytes]:
@@ -52,6 +54,34 @@ class Evidence(ABC):
     @abstractmethod
     async def content(self, cid: str) -> bytes | None:
         """The bytes behind a CID; None when they are not to be had. Bytes that do not hash to it are a finding."""
+
+
+class Watched(Evidence):
+    """Evidence that says how far it has been read: after two seconds, and then every five."""
+
+    def __init__(
+        self, evidence: Evidence, say: Callable[[str], object], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.subject, self.findings, self.beacon = evidence.subject, evidence.findings, evidence.beacon
+        self.exported_for = evidence.exported_for
+        self._evidence, self._say, self._clock = evidence, say, clock
+        self._next, self._blocks, self._contents = clock() + 2, 0, 0
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        async for raw in self._evidence.blocks():
+            self._blocks += 1
+            self._tell()
+            yield raw
+
+    async def content(self, cid: str) -> bytes | None:
+        self._contents += 1
+        self._tell()
+        return await self._evidence.content(cid)
+
+    def _tell(self) -> None:
+        if self._clock() >= self._next:
+            self._next = self._clock() + 5
+            self._say(f"read so far: {self._blocks} blocks, {self._contents} contents")
 
 
 class LiveEvidence(Evidence):

@@ -11,9 +11,10 @@ import msgspec
 from chaincode.beacon import BeaconInfo
 from chaincode.contracts import keys
 from chaincode.records import Job
-from fl_client.audit.archive import Writer
-from fl_client.audit.contents import needs
-from fl_client.audit.evidence import Evidence
+from chaincode.shim.memory import WorldState
+from fl_client.audit.archive import Writer, free
+from fl_client.audit.contents import LAST, needs
+from fl_client.audit.evidence import Evidence, Subject
 from fl_client.audit.replay import Replayed, replay
 from fl_client.errors import BadInput
 
@@ -26,13 +27,14 @@ class Exported(NamedTuple):
     missing: list[str]
 
 
-async def export(evidence: Evidence, path: Path) -> Exported:
-    """Write the evidence of a job. Raises: BadInput when the chain has no such job."""
+async def export(evidence: Evidence, path: Path, *, overwrite: bool = False) -> Exported:
+    """Write the evidence of a job. Raises: BadInput when the chain has no such job, or the file exists."""
+    free(path, overwrite=overwrite)
     raws = [raw async for raw in evidence.blocks()]
     replayed = await replay(_Fixed(evidence, raws), execute=False)
     job, missing, contents = evidence.subject.job, list[str](), 0
     if replayed.state.get(keys.job(job)) is None:
-        raise BadInput(f"there is no job {job!r} on channel {evidence.subject.channel}")
+        raise no_such_job(evidence.subject, replayed.state)
     with Writer(path) as writer:
         for number, raw in enumerate(raws):
             writer.block(number, raw)
@@ -46,6 +48,13 @@ async def export(evidence: Evidence, path: Path) -> Exported:
                 missing.append(f"{need.what} ({cid})")
         writer.manifest(evidence.subject, beacon_of(replayed, job))
     return Exported(len(raws), contents, missing)
+
+
+def no_such_job(subject: Subject, state: WorldState) -> BadInput:
+    """What to say to whoever names a job that the channel has not."""
+    jobs = [key.partition("/")[2] for key, _ in state.items(keys.job(""), keys.job("") + LAST)]
+    known = f"It has: {', '.join(jobs[:12])}{', …' if len(jobs) > 12 else ''}" if jobs else "It has none"
+    return BadInput(f"there is no job {subject.job!r} on channel {subject.channel}", known)
 
 
 def beacon_of(replayed: Replayed, job: str) -> BeaconInfo | None:

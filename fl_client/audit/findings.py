@@ -50,7 +50,7 @@ class Class(StrEnum):
 
 
 SENTENCES = {
-    Class.EVIDENCE: "The evidence file is not what its manifest says.",
+    Class.EVIDENCE: "The evidence is damaged or incomplete: it is not what its manifest says.",
     Class.FORMAT: "A block or a transaction cannot be read.",
     Class.CHAIN: "The blocks do not form the chain of hashes they claim.",
     Class.ORDERER: "A block is not signed by the ordering service of the channel.",
@@ -158,6 +158,7 @@ class Report(msgspec.Struct, frozen=True):
     blocks: int
     first_hash: str
     last_hash: str
+    state: str  # SHA-256 over all keys and values after the newest block, as the contracts lead to them
     transactions: int
     executed: int
     findings: list[Finding]

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chaincode.contracts import keys
-from chaincode.shim.memory import Endorsement, WorldState
+from chaincode.shim.memory import Endorsement, ReadWriteSet, WorldState
 from fl_client.audit.blocks import VALID, Block, Blocks, Transaction, verdict
 from fl_client.audit.books import Books
 from fl_client.audit.clock import Beacons, carried, genuine
-from fl_client.audit.differences import differences, refused
+from fl_client.audit.differences import beyond, differences, refused
 from fl_client.audit.evidence import Evidence
 from fl_client.audit.executor import Absent, Executor, infos, record
 from fl_client.audit.findings import Class, Finding, Line, Totals
 
 Writes = tuple[tuple[str, bytes | None], ...]
+_REPLAYED = ("MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT")  # flags that follow from the order alone
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Replayed:
     executed: int = 0
     first_hash: str = ""
     last_hash: str = ""
+    digest: str = ""  # of the state after the newest block
 
 
 async def replay(evidence: Evidence, *, execute: bool = True) -> Replayed:
@@ -45,14 +47,23 @@ async def replay(evidence: Evidence, *, execute: bool = True) -> Replayed:
     replayer = _Replayer(evidence, execute)
     async for raw in evidence.blocks():
         await replayer.block(replayer.reader.read(raw))
+    replayer.out.digest = replayer.out.state.digest()
     return replayer.out
+
+
+class _Current(WorldState):
+    """The state as it is, which nobody needs a copy of: a transaction has ended before anything is written."""
+
+    def snapshot(self) -> WorldState:
+        return self
 
 
 class _Replayer:
     def __init__(self, evidence: Evidence, execute: bool) -> None:
         self.subject, self.execute = evidence.subject, execute
         self.reader: Blocks = self.subject.reader()
-        self._states: dict[str, WorldState] = {self.subject.chaincode: WorldState()}
+        self._states: dict[str, WorldState] = {self.subject.chaincode: _Current()}
+        self._fresh: dict[str, set[str]] = {}  # by namespace, the keys that this block has written
         self.out = Replayed(self._states[self.subject.chaincode], self.reader.kind, tuple(self.reader.checks))
         self._executor = Executor(self.subject.chaincode, evidence.content)
         self._books, self._beacons = Books(), Beacons()
@@ -66,6 +77,7 @@ class _Replayer:
         out.last_hash = block.hash
         out.blocks += 1
         self._beacons.saw(block.number, (), ())
+        self._fresh.clear()
         for tx in block.transactions:
             await self._transaction(tx)
         out.totals.append(self._books.totals(block.number))
@@ -74,8 +86,8 @@ class _Replayer:
         self.out.transactions += 1
         self.out.findings += tx.findings
         counted = self._counts(tx)
-        ours = tx.chaincode == self.subject.chaincode and self.subject.chaincode in tx.rwsets
-        self.out.counts[f"{tx.name if ours else tx.chaincode}" if counted else "invalid"] += 1
+        ours = tx.chaincode == self.subject.chaincode
+        self.out.counts[(tx.name if ours else tx.chaincode) if counted else "invalid"] += 1
         if not counted:
             return
         self._foreign(tx, ours)
@@ -103,10 +115,16 @@ class _Replayer:
         if own == VALID:
             what = "the transaction is marked invalid, though nothing is wrong with it"
             self.out.findings.append(tx.finding(Class.VALIDITY, what, own, tx.code))
+        elif own != tx.code and (own in _REPLAYED or tx.code in _REPLAYED):
+            what = "the transaction is invalid for another reason than it is marked with"
+            self.out.findings.append(tx.finding(Class.VALIDITY, what, own, tx.code))
         return own == VALID
 
     def _verdict(self, tx: Transaction) -> str:
-        judged = (verdict(self.reader, self._state(name), rwset) for name, rwset in tx.rwsets.items())
+        judged = (
+            verdict(self.reader, self._state(name), rwset, self._fresh.get(name, ()))
+            for name, rwset in tx.rwsets.items()
+        )
         return next((each for each in judged if each != VALID), VALID)
 
     def _foreign(self, tx: Transaction, ours: bool) -> None:
@@ -117,7 +135,7 @@ class _Replayer:
 
     async def _again(self, tx: Transaction) -> Writes | None:
         """Run it again and compare; returns our own writes when there are any."""
-        state, rwset = self._state(tx.chaincode), tx.rwsets[tx.chaincode]
+        state, rwset = self._state(tx.chaincode), tx.rwsets.get(tx.chaincode, ReadWriteSet())
         floor, beacons, known = (
             self._beacons.floor(rwset),
             carried(tx.args),
@@ -128,6 +146,7 @@ class _Replayer:
             own: Endorsement = await self._executor.run(tx, state, floor - freshness)
         except Absent as absent:
             self.out.absent.append((tx, absent.missing))
+            self.out.findings += beyond(tx)
             return None
         self.out.executed += 1
         if own.status >= 400:
@@ -140,9 +159,10 @@ class _Replayer:
         return own.read_write_set.writes
 
     def _apply(self, tx: Transaction, own: Writes | None) -> None:
-        for name, rwset in tx.rwsets.items():
+        recorded = {name: rwset.writes for name, rwset in tx.rwsets.items()}
+        for name, writes in (recorded if own is None else {**recorded, tx.chaincode: own}).items():
             state, mine = self._state(name), name == self.subject.chaincode
-            writes = own if mine and own is not None else rwset.writes
+            self._fresh.setdefault(name, set()).update(key for key, _ in writes)
             if mine:
                 self._book(tx, state, dict(writes))
             state.apply(writes, tx.version, tx.tx_id, tx.timestamp)

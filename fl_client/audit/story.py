@@ -30,6 +30,15 @@ class Story:
     findings: list[Finding] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._calls: dict[tuple[str, str], list[Transaction]] = {}
+        for tx in self.replayed.valid:
+            names = [each.decode(errors="replace") for each in tx.args[1:3]]
+            if len(names) == 2 and names[0] == self.job.id:
+                self._calls.setdefault((tx.name, names[1]), []).append(tx)
+        self._unrun = {id(tx) for tx, _ in self.replayed.absent}
+        self._faulty = {finding.tx_id for finding in self.replayed.findings}
+
     @property
     def rounds(self) -> list[int]:
         """The rounds that were opened."""
@@ -49,12 +58,12 @@ class Story:
 
     def called(self, name: str, number: int) -> list[Transaction]:
         """The valid transactions of that name about a round, in order."""
-        place = [self.job.id, str(number)]
-        return [
-            tx
-            for tx in self.replayed.valid
-            if tx.name == name and [each.decode(errors="replace") for each in tx.args[1:3]] == place
-        ]
+        return self._calls.get((name, str(number)), [])
+
+    def calls(self, number: int) -> list[Transaction]:
+        """All valid transactions about a round, in order."""
+        found = (txs for (_, place), txs in self._calls.items() if place == str(number))
+        return sorted((tx for txs in found for tx in txs), key=lambda tx: tx.version)
 
     def last(self, name: str, number: int) -> Transaction | None:
         """The last of them."""
@@ -76,9 +85,9 @@ class Story:
 
     def again(self, tx: Transaction | None) -> bool | None:
         """Whether a transaction, run again, gave what is recorded; None when it could not be run."""
-        if tx is None or any(tx is absent for absent, _ in self.replayed.absent):
+        if tx is None or id(tx) in self._unrun:
             return None
-        return not any(finding.tx_id == tx.tx_id for finding in self.replayed.findings)
+        return tx.tx_id not in self._faulty
 
     def say(
         self, topic: str, text: str, tx: Transaction | None = None, *, round: int = 0, ok: bool | None = True

@@ -77,6 +77,7 @@ def anchors(report: Report) -> dict[str, str]:
         "channel, chaincode": f"{report.channel}, {report.chaincode} ({report.ledger})",
         "first block": report.first_hash,
         "newest block": f"{report.blocks - 1}, {report.last_hash}",
+        "state after it": report.state,
         **report.terms,
     }
 

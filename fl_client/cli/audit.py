@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 import typer
@@ -13,12 +15,10 @@ import typer
 from chaincode.records import Consortium
 from fl_client.cli import session
 from fl_client.cli.session import ConnectionFile, Json, Who
-from fl_client.connection import Connection
 from fl_client.errors import BadInput, CandorError
 
 if TYPE_CHECKING:
-    from fl_client.audit import Expected, Report
-    from fl_client.store import Store
+    from fl_client.audit import Evidence, Expected, Report
 
 Name = Annotated[str, typer.Argument(help="The job's name.")]
 
@@ -34,9 +34,14 @@ def audit(
     from_blocks: Annotated[
         Path | None,
         typer.Option(
-            help="An evidence file of `candor export`; then neither network nor programs are needed."
+            help="What `candor export` wrote (packed or unpacked), or a directory of Fabric's own block files: "
+            "`*.block` of `peer channel fetch`, `blockfile_*` of a ledger. Then no network is needed."
         ),
     ] = None,
+    contents: Annotated[
+        Path | None, typer.Option(help="With block files: a directory of content, under whatever names.")
+    ] = None,
+    chaincode: Annotated[str, typer.Option(help="With block files: the chaincode's name.")] = "candor",
     connection: ConnectionFile = None,
     identity: Who = "Admin",
     json: Json = False,
@@ -54,8 +59,16 @@ def audit(
     from fl_client.audit import Expected, text
     from fl_client.audit.page import html as page
 
-    known = Expected(beacon_key.lower(), first_block.lower(), last_block.lower(), _terms(terms))
-    report = asyncio.run(_audit(job, from_blocks, connection, identity, known))
+    known = Expected(
+        _hex("--beacon-key", beacon_key, 48, 96),
+        _hex("--first-block", first_block, 32),
+        _hex("--last-block", last_block, 32),
+        _terms(terms),
+    )
+    if html and not html.parent.is_dir():
+        raise BadInput(f"cannot write {html}: its directory does not exist")
+    source = _Source(from_blocks, contents, chaincode, connection, identity)
+    report = asyncio.run(_audit(job, source, known))
     if json:
         sys.stdout.write(text.to_json(report).decode())
     else:
@@ -64,26 +77,26 @@ def audit(
         _write(html, page(report))
     if report.findings:
         first = report.findings[0]
-        raise Discrepancy(f"{first.kind}: {first.kind.sentence} {first.where[:1].upper()}{first.where[1:]}")
+        raise Discrepancy(f"{first.kind}: {first.kind.sentence} {_capital(first.where)}: {first.what}")
 
 
 def export(
     job: Name,
     out: Annotated[Path, typer.Option(help="Where the evidence goes, a zip file.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Also when the file exists.")] = False,
     connection: ConnectionFile = None,
     identity: Who = "Admin",
     json: Json = False,
 ) -> None:
     """Write blocks and content of a job into one file that can be audited offline, years later."""
-    from fl_client.audit import LiveEvidence
     from fl_client.audit import export as write_evidence
-    from fl_client.ledger import open_ledger
+    from fl_client.audit.archive import free
 
     async def work() -> tuple[int, int, list[str]]:
-        network = session.connection(connection)
-        async with open_ledger(network, network.identity(identity)) as ledger, _store(network) as store:
-            return await write_evidence(LiveEvidence(job, ledger, store), out)
+        async with _live(job, connection, identity) as evidence:
+            return await write_evidence(evidence, out, overwrite=overwrite)
 
+    free(out, overwrite=overwrite)
     blocks, contents, missing = asyncio.run(work())
     for each in missing:
         print(f"candor: note: not to be had: {each}", file=sys.stderr)
@@ -91,25 +104,76 @@ def export(
     session.put(found, json, f"{out}: {blocks} blocks, {contents} contents.")
 
 
-async def _audit(
-    job: str, file: Path | None, connection: Path | None, identity: str, known: Expected
-) -> Report:
-    from fl_client.audit import FileEvidence, LiveEvidence
+class _Source(NamedTuple):
+    """Where the evidence is: files, or else the network of a connection file."""
+
+    files: Path | None
+    contents: Path | None
+    chaincode: str
+    connection: Path | None
+    identity: str
+
+
+async def _audit(job: str, source: _Source, known: Expected) -> Report:
     from fl_client.audit import audit as run
 
-    if file:
-        return await run(FileEvidence(file, job), known)
+    if source.files:
+        return await run(_watched(_files(job, source.files, source)), known)
+    async with _live(job, source.connection, source.identity) as evidence:
+        return await run(evidence, known)
+
+
+def _files(job: str, path: Path, source: _Source) -> Evidence:
+    """Evidence from files, of whichever kind they are."""
+    from fl_client.audit import FileEvidence
+    from fl_client.audit.archive import MANIFEST
+
+    if not path.exists():
+        raise BadInput(f"cannot read {path}: there is no such file or directory")
+    fabric = (
+        not (path / MANIFEST).exists()
+        if path.is_dir()
+        else path.match("*.block") or path.match("blockfile_*")
+    )
+    if not fabric:
+        return FileEvidence(path, job)
+    from fl_client.audit.blockfiles import BlockFiles
+
+    return BlockFiles(path, job, source.chaincode, source.contents)
+
+
+@asynccontextmanager
+async def _live(job: str, connection: Path | None, identity: str) -> AsyncIterator[Evidence]:
+    """Evidence from the network itself."""
+    from fl_client.audit import LiveEvidence
     from fl_client.ledger import open_ledger
-
-    network = session.connection(connection)
-    async with open_ledger(network, network.identity(identity)) as ledger, _store(network) as store:
-        return await run(LiveEvidence(job, ledger, store), known)
-
-
-def _store(network: Connection) -> Store:
     from fl_client.store import open_store
 
-    return open_store(network)
+    network = session.connection(connection)
+    async with open_ledger(network, network.identity(identity)) as ledger, open_store(network) as store:
+        yield _watched(LiveEvidence(job, ledger, store))
+
+
+def _watched(evidence: Evidence) -> Evidence:
+    from fl_client.audit.evidence import Watched
+
+    return Watched(evidence, lambda text: print(f"candor: {text}", file=sys.stderr, flush=True))
+
+
+def _hex(option: str, value: str, *sizes: int) -> str:
+    """A key or a hash in lowercase hex, of one of these sizes in bytes; "" where none is given."""
+    try:
+        right = not value or len(bytes.fromhex(value)) in sizes
+    except ValueError:
+        right = False
+    if not right or value.split() not in ([], [value]):
+        wanted = " or ".join(str(2 * size) for size in sizes)
+        raise BadInput(f"{option} {value!r} is not a value in hex", f"It has {wanted} digits 0-9, a-f")
+    return value.lower()
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _terms(path: Path | None) -> Consortium | None:
@@ -122,7 +186,10 @@ def _terms(path: Path | None) -> Consortium | None:
 
 
 def _write(path: Path, page: str) -> None:
+    temporary = path.with_name(f".{path.name}.part")
     try:
-        path.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8")
+        temporary.replace(path)
     except OSError as fault:
+        temporary.unlink(missing_ok=True)
         raise BadInput(f"cannot write {path}: {fault.strerror}") from fault

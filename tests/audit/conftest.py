@@ -5,22 +5,45 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from fl_client.audit import FileEvidence, Report, audit
-from tests.audit.forging import Forgery
-from tests.audit.honest import exported
+from fl_client.audit import FileEvidence, Report, audit, export
+from fl_client.store import DirectoryStore
+from tests.audit.forging import Forgery, Keys, keys_of
+from tests.audit.honest import Honest, play
+
+
+class Played(NamedTuple):
+    """The honest job, its evidence file, and the keys of all who took part."""
+
+    honest: Honest
+    file: Path
+    keys: Keys
 
 
 @pytest.fixture(scope="session")
-def evidence_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return asyncio.run(exported(tmp_path_factory.mktemp("honest")))
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    directory = tmp_path_factory.mktemp("honest")
+
+    async def work() -> Honest:
+        honest = await play(DirectoryStore(directory / "store"))
+        assert not (await export(honest.evidence(), directory / "evidence.zip")).missing
+        return honest
+
+    with keys_of() as keys:
+        return Played(asyncio.run(work()), directory / "evidence.zip", keys)
+
+
+@pytest.fixture(scope="session")
+def evidence_file(played: Played) -> Path:
+    return played.file
 
 
 @pytest.fixture
-def forgery(evidence_file: Path) -> Forgery:
-    return Forgery(evidence_file)
+def forgery(played: Played) -> Forgery:
+    return Forgery(played.file, played.keys)
 
 
 @pytest.fixture

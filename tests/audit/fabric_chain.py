@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from chaincode.shim.memory import ReadWriteSet
@@ -52,23 +51,17 @@ class Authorities:
         return signed.public_bytes(Encoding.PEM)
 
 
-def sign(who: EmbeddedIdentity, data: bytes) -> bytes:
-    """An ECDSA signature."""
-    return who.private_key.sign(data, ec.ECDSA(hashes.SHA256()))
-
-
 class Channel:
-    """Makes the blocks. `signers`: creator -> identity and nonce by transaction id, as they were used."""
+    """Makes the blocks; `known`: whose keys are at hand, by creator."""
 
     def __init__(
-        self, authorities: Authorities, organisations: Iterable[str], nonces: dict[str, bytes]
+        self, authorities: Authorities, organisations: Iterable[str], known: Mapping[bytes, EmbeddedIdentity]
     ) -> None:
-        self.authorities, self.nonces = authorities, nonces
+        self.authorities, self.known = authorities, dict(known)
         self.organisations = list(organisations)
         issue = authorities.identities.issue
         self.peers = {org: issue(org, f"peer0.{org}", "peer") for org in self.organisations}
         self.orderer = issue(ORDERERS, "orderer0", "orderer")
-        self.known: dict[bytes, EmbeddedIdentity] = {}
 
     def config(self) -> bytes:
         """Block 0."""
@@ -82,13 +75,40 @@ class Channel:
         rule = protos.policies.ImplicitMetaPolicy(sub_policy="Endorsement", rule=2)
         policy = protos.policies.Policy(type=3, value=rule.SerializeToString())
         application.policies["Endorsement"].policy.CopyFrom(policy)
-        envelope = protos.configs.ConfigEnvelope(config=protos.configs.Config(channel_group=group))
-        header = protos.common.ChannelHeader(type=protos.common.CONFIG, channel_id="candor")
-        payload = protos.common.Payload(
-            header=protos.common.Header(channel_header=header.SerializeToString()),
-            data=envelope.SerializeToString(),
-        )
-        return bytes(protos.common.Envelope(payload=payload.SerializeToString()).SerializeToString())
+        return _envelope(protos.configs.ConfigEnvelope(config=protos.configs.Config(channel_group=group)))
+
+    def reconfigured(
+        self,
+        before: bytes,
+        change: Callable[[Any], object],
+        admins: Iterable[EmbeddedIdentity],
+        *,
+        signed: Callable[[Any], object] | None = None,
+    ) -> bytes:
+        """A config block's envelope after another's: `change` edits the channel's group, versions included.
+
+        `signed`: what the admins have signed instead.
+        """
+        old = _config(before)
+        new, update = protos.configs.Config(), protos.configs.ConfigUpdate(channel_id="candor")
+        new.CopyFrom(old)
+        new.sequence += 1
+        for group in (update.read_set, update.write_set):
+            group.CopyFrom(old.channel_group)
+        change(new.channel_group)
+        (signed or change)(update.write_set)
+        made = protos.configs.ConfigEnvelope(config=new)
+        made.last_update.payload = _signed(update.SerializeToString(), admins)
+        return _envelope(made)
+
+    def admits(self, msp_id: str, *, version: int = 1) -> Callable[[Any], None]:
+        """The change that takes an organisation into the channel."""
+
+        def change(group: Any) -> None:
+            group.groups["Application"].version = version
+            self._member(group.groups["Application"], msp_id)
+
+        return change
 
     def block(self, number: int, previous: bytes, data: list[bytes], flags: bytes) -> Any:
         """A block signed by the orderer."""
@@ -103,7 +123,7 @@ class Channel:
         block.header.data_hash = hashlib.sha256(b"".join(block.data.data)).digest()
         header = protos.common.SignatureHeader(creator=by.creator, nonce=b"n").SerializeToString()
         value = protos.common.OrdererBlockMetadata().SerializeToString()
-        signature = sign(by, value + header + header_bytes(block.header))
+        signature = by.sign(value + header + header_bytes(block.header))
         made = protos.common.MetadataSignature(signature_header=header, signature=signature)
         metadata = protos.common.Metadata(value=value, signatures=[made])
         block.metadata.metadata[0] = metadata.SerializeToString()
@@ -129,7 +149,7 @@ class Channel:
 
     def envelope(self, record: TransactionRecord, *, endorsers: Iterable[EmbeddedIdentity] = ()) -> bytes:
         """A transaction, endorsed by the named organisations' peers (or those given)."""
-        who, nonce = self.known[record.creator], self.nonces[record.tx_id]
+        who, nonce = self.known[record.creator], record.nonce
         extension = protos.proposals.ChaincodeHeaderExtension()
         extension.chaincode_id.name = "candor"
         channel = protos.common.ChannelHeader(
@@ -152,16 +172,14 @@ class Channel:
         body = protos.transactions.ChaincodeActionPayload(chaincode_proposal_payload=proposal)
         body.action.proposal_response_payload = response
         for peer in list(endorsers) or [self.peers[org] for org in record.endorsers]:
-            signed = sign(peer, response + peer.creator)
+            signed = peer.sign(response + peer.creator)
             body.action.endorsements.add(endorser=peer.creator, signature=signed)
         action = protos.transactions.TransactionAction(header=signature, payload=body.SerializeToString())
         payload = protos.common.Payload(
             header=protos.common.Header(channel_header=channel, signature_header=signature),
             data=protos.transactions.Transaction(actions=[action]).SerializeToString(),
         ).SerializeToString()
-        return bytes(
-            protos.common.Envelope(payload=payload, signature=sign(who, payload)).SerializeToString()
-        )
+        return bytes(protos.common.Envelope(payload=payload, signature=who.sign(payload)).SerializeToString())
 
     def _member(self, group: Any, msp_id: str) -> None:
         msp = protos.msps.FabricMSPConfig(name=msp_id, root_certs=[self.authorities.root(msp_id)])
@@ -171,6 +189,29 @@ class Channel:
             unit.organizational_unit_identifier = role
         config = protos.msps.MSPConfig(config=msp.SerializeToString())
         group.groups[msp_id].values["MSP"].value = config.SerializeToString()
+
+
+def _config(envelope: bytes) -> Any:
+    payload = protos.common.Payload.FromString(protos.common.Envelope.FromString(envelope).payload)
+    return protos.configs.ConfigEnvelope.FromString(payload.data).config
+
+
+def _envelope(config: Any) -> bytes:
+    header = protos.common.ChannelHeader(type=protos.common.CONFIG, channel_id="candor")
+    payload = protos.common.Payload(
+        header=protos.common.Header(channel_header=header.SerializeToString()),
+        data=config.SerializeToString(),
+    )
+    return bytes(protos.common.Envelope(payload=payload.SerializeToString()).SerializeToString())
+
+
+def _signed(update: bytes, admins: Iterable[EmbeddedIdentity]) -> bytes:
+    """The payload of an update with the signatures of these."""
+    made = protos.configs.ConfigUpdateEnvelope(config_update=update)
+    for admin in admins:
+        header = protos.common.SignatureHeader(creator=admin.creator).SerializeToString()
+        made.signatures.add(signature_header=header, signature=admin.sign(header + update))
+    return bytes(protos.common.Payload(data=made.SerializeToString()).SerializeToString())
 
 
 def _action(record: TransactionRecord) -> bytes:

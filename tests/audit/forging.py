@@ -1,9 +1,14 @@
-"""A copy of an embedded ledger's evidence that can be changed at will, and sealed again as if it were honest."""
+"""A copy of an embedded ledger's evidence that can be changed at will, and sealed again as if it were honest.
+
+The forger holds every key that was issued while `keys_of` watched: it signs what it changes.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +17,36 @@ import msgspec
 from chaincode.shim.memory import ReadWriteSet
 from fl_client.audit.archive import BLOCKS, CONTENT, MANIFEST, Manifest, Writer
 from fl_client.audit.evidence import Subject
-from fl_client.ledger.embedded.records import BlockRecord, TransactionRecord
+from fl_client.ledger.embedded import EmbeddedIdentities, EmbeddedIdentity
+from fl_client.ledger.embedded.records import BlockRecord, TransactionRecord, proposed
 
 replace = msgspec.structs.replace
+Keys = Mapping[bytes, EmbeddedIdentity]  # by creator
+
+
+@contextmanager
+def keys_of() -> Iterator[dict[bytes, EmbeddedIdentity]]:
+    """Every identity that is issued meanwhile."""
+    issued: dict[bytes, EmbeddedIdentity] = {}
+    issue = EmbeddedIdentities.issue
+
+    def recorded(self: EmbeddedIdentities, *args: Any, **options: Any) -> EmbeddedIdentity:
+        made = issue(self, *args, **options)
+        issued[made.creator] = made
+        return made
+
+    EmbeddedIdentities.issue = recorded  # type: ignore[method-assign]
+    try:
+        yield issued
+    finally:
+        EmbeddedIdentities.issue = issue  # type: ignore[method-assign]
 
 
 class Forgery:
     """Blocks and contents of an evidence file; `write` makes a new one with a right manifest."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, keys: Keys | None = None) -> None:
+        self.keys = keys or {}
         with zipfile.ZipFile(file) as archive:
             self.manifest = msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
             names = sorted(archive.namelist())
@@ -56,6 +82,13 @@ class Forgery:
             self.raw.append(made.to_bytes())
             previous = made.hash()
 
+    def signed(self, record: TransactionRecord, nonce: bytes = b"") -> TransactionRecord:
+        """The record signed by its creator again, under another id where a nonce is given."""
+        if nonce:
+            record = replace(record, nonce=nonce, tx_id=hashlib.sha256(nonce + record.creator).hexdigest())
+        content = proposed(self.manifest.channel, self.manifest.chaincode, record.tx_id, record.args)
+        return replace(record, signature=self.keys[record.creator].sign(content))
+
     def find(self, name: str, nth: int = 0) -> tuple[int, int, TransactionRecord]:
         """The n-th transaction of that name: block, place in it, record."""
         places = [
@@ -90,7 +123,8 @@ class Forgery:
         args = list(self.find(name, nth)[2].args)
         for place, value in at.items():
             args[int(place[1:])] = value
-        self.change(name, nth, args=tuple(args))
+        made = self.signed(replace(self.find(name, nth)[2], args=tuple(args)))
+        self.change(name, nth, args=made.args, signature=made.signature)
 
     def add(self, *records: TransactionRecord) -> None:
         """A further block."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from chaincode import cid
 from chaincode.records import TREASURY
 from fl_client import aggregator
-from fl_client.audit import LiveEvidence, export
+from fl_client.audit import LiveEvidence
 from fl_client.ledger.embedded import EmbeddedLedger
 from fl_client.store import DirectoryStore
 from fl_client.training import parameters
@@ -97,13 +96,4 @@ def _spend():
     return SetRegistration(registration=Registration(pre_known=True, deposit=7))
 
 
-async def exported(directory: Path) -> Path:
-    """The evidence file of an honest job."""
-    honest = await play(DirectoryStore(directory / "store"))
-    file = directory / "evidence.zip"
-    found = await export(honest.evidence(), file)
-    assert not found.missing
-    return file
-
-
-__all__ = ["MEMBERS", "ORGANISATIONS", "ROUNDS", "TREASURY", "Honest", "cid", "exported", "play", "update"]
+__all__ = ["MEMBERS", "ORGANISATIONS", "ROUNDS", "TREASURY", "Honest", "cid", "play", "update"]

@@ -6,57 +6,31 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chaincode.shim.memory import RangeRead
-from fl_client.audit import Class, FileEvidence, Report, audit, export
+from fl_client.audit import Class, FileEvidence, Report, audit
 from fl_client.audit.fabric import protos
 from fl_client.audit.fabric.reader import header_bytes
 from fl_client.audit.fabric.rwset import summarised
 from fl_client.ledger.embedded import EmbeddedIdentities, EmbeddedIdentity
-from fl_client.ledger.embedded import ledger as embedded
-from fl_client.store import DirectoryStore
 from tests.audit import fabric_cases
-from tests.audit.fabric_chain import Authorities, Channel, sign
+from tests.audit.conftest import Played
+from tests.audit.fabric_chain import Authorities, Channel
 from tests.audit.fabric_forging import FabricForgery
 from tests.audit.forging import Forgery, replace
-from tests.audit.honest import play
 from tests.world import ORGANISATIONS
 
 
-class Recorder:
-    """Stands where the embedded ledger takes its nonces from, and keeps them."""
-
-    def __init__(self) -> None:
-        self.made: list[bytes] = []
-
-    def token_bytes(self, size: int) -> bytes:
-        self.made.append(hashlib.sha256(len(self.made).to_bytes(8, "big")).digest()[:size])
-        return self.made[-1]
-
-
 @pytest.fixture(scope="module")
-def channel(tmp_path_factory: pytest.TempPathFactory) -> tuple[Channel, Path]:
-    """An honest job's evidence as a Fabric network would have it."""
-    directory, nonces = tmp_path_factory.mktemp("fabric"), Recorder()
-    issued: dict[bytes, EmbeddedIdentity] = {}
-    issue = EmbeddedIdentities.issue
-
-    def recorded(self, *args, **options):
-        made = issue(self, *args, **options)
-        issued[made.creator] = made
-        return made
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "secrets", nonces)
-        patch.setattr(EmbeddedIdentities, "issue", recorded)
-        honest = asyncio.run(play(DirectoryStore(directory / "store")))
-        asyncio.run(export(honest.evidence(), directory / "embedded.zip"))
-    plain = Forgery(directory / "embedded.zip")
-    ids = {hashlib.sha256(nonce + creator).hexdigest(): nonce for nonce in nonces.made for creator in issued}
-    made = Channel(Authorities(honest.world.identities), ORGANISATIONS, ids)
-    made.known = issued
+def channel(played: Played, tmp_path_factory: pytest.TempPathFactory) -> tuple[Channel, Path]:
+    """The honest job's evidence as a Fabric network would have it."""
+    directory = tmp_path_factory.mktemp("fabric")
+    plain = Forgery(played.file)
+    plain.write(directory / "embedded.zip")
+    made = Channel(Authorities(played.honest.world.identities), ORGANISATIONS, played.keys)
     plain.raw = [block.SerializeToString() for block in made.chain(plain.blocks)]
     plain.manifest = replace(plain.manifest, ledger="fabric", organisations=())
     return made, plain.write(directory / "fabric.zip")
@@ -103,52 +77,109 @@ def test_a_block_that_follows_another_than_the_one_before(channel, forged: Fabri
     assert [(each.kind, each.block) for each in report.findings] == [(Class.CHAIN, len(forged.chain) - 1)]
 
 
+def reconfigure(made: Channel, forged: FabricForgery, data: bytes) -> None:
+    """A further block, ordered as it must be."""
+    previous = hashlib.sha256(header_bytes(forged.chain[-1].header)).digest()
+    forged.chain.append(made.block(len(forged.chain), previous, [data], b"\0"))
+
+
+def admins(made: Channel, *organisations: str) -> list[EmbeddedIdentity]:
+    return [made.authorities.identities.issue(org, f"Admin@{org}", "admin") for org in organisations]
+
+
+def genesis(forged: FabricForgery) -> bytes:
+    return bytes(forged.chain[0].data.data[0])
+
+
 def test_a_change_of_the_configuration_is_listed_with_who_signed_it(channel, forged: FabricForgery, audited):
     made, _ = channel
-    previous = hashlib.sha256(header_bytes(forged.chain[-1].header)).digest()
-    forged.chain.append(made.block(len(forged.chain), previous, [made.config()], b"\0"))
+    two = admins(made, *ORGANISATIONS[:2])
+    reconfigure(made, forged, made.reconfigured(genesis(forged), made.admits("Org4MSP"), two))
     report = audited(forged)
     assert report.findings == []
     listed = [line.text for line in report.lines if line.text.startswith("configuration")]
     assert len(listed) == 2
-    assert listed[1].endswith("signed by nobody of the channel")
+    assert "Org4MSP" in listed[1]
+    assert listed[1].endswith("signed by Org1MSP, Org2MSP")
     made.ordered(forged.chain[-1], EmbeddedIdentities().issue("OrdererMSP", "orderer0", "orderer"))
     assert audited(forged).classes == [Class.ORDERER]
 
 
-def test_an_organisation_put_into_the_channel_without_the_others(channel, forged: FabricForgery, audited):
+def recertified(org: str) -> Callable[[Any], None]:
+    """An organisation changes its own certificates."""
+
+    def change(group: Any) -> None:
+        group.groups["Application"].groups[org].values["MSP"].version += 1
+
+    return change
+
+
+def reordered(group: Any) -> None:
+    group.groups["Orderer"].values["BatchSize"].version = 0
+    group.groups["Orderer"].version += 1
+
+
+@pytest.mark.parametrize(
+    ("change", "signers"),
+    [
+        (recertified("Org2MSP"), ["Org2MSP"]),
+        (reordered, ["OrdererMSP"]),
+    ],
+)
+def test_a_change_takes_the_signature_of_whom_it_concerns(channel, forged, audited, change, signers):
     made, _ = channel
-    previous = hashlib.sha256(header_bytes(forged.chain[-1].header)).digest()
-    wider = Channel(made.authorities, [*ORGANISATIONS, "Org4MSP"], made.nonces).config()
-    forged.chain.append(made.block(len(forged.chain), previous, [wider], b"\0"))
+    right = made.reconfigured(genesis(forged), change, admins(made, *signers))
+    reconfigure(made, forged, right)
+    assert audited(forged).findings == []
+    wrong = made.reconfigured(genesis(forged), change, admins(made, "Org1MSP"))
+    del forged.chain[-1]
+    reconfigure(made, forged, wrong)
     assert audited(forged).classes == [Class.CONFIGURATION]
 
 
-@pytest.mark.parametrize("signers", [2, 1])
+def widened(group: Any) -> None:
+    group.groups["Application"].policies["Endorsement"].version += 1
+    group.groups["Application"].policies["Endorsement"].policy.type = 1
+
+
+def test_a_configuration_that_its_signed_update_does_not_lead_to(channel, forged, audited):
+    made, _ = channel
+    admitted = made.admits("Org4MSP")
+    data = made.reconfigured(genesis(forged), widened, admins(made, *ORGANISATIONS), signed=admitted)
+    reconfigure(made, forged, data)
+    assert audited(forged).classes == [Class.CONFIGURATION]
+
+
+def test_an_update_signed_once_does_not_serve_twice(channel, forged, audited):
+    made, _ = channel
+    two = admins(made, *ORGANISATIONS[:2])
+    reconfigure(made, forged, made.reconfigured(genesis(forged), made.admits("Org4MSP"), two))
+    reconfigure(made, forged, bytes(forged.chain[-1].data.data[0]))
+    assert [(each.kind, each.block) for each in audited(forged).findings] == [
+        (Class.CONFIGURATION, len(forged.chain) - 1)
+    ]
+
+
+@pytest.mark.parametrize("signers", [0, 1, 2])
 def test_a_wider_channel_takes_the_signatures_of_more_than_half(channel, forged, audited, signers: int):
     made, _ = channel
-    wider = Channel(made.authorities, [*ORGANISATIONS, "Org4MSP"], made.nonces).config()
-    admins = [made.authorities.identities.issue(org, "Admin", "admin") for org in ORGANISATIONS[:signers]]
-    previous = hashlib.sha256(header_bytes(forged.chain[-1].header)).digest()
-    data = updated(wider, admins)
-    forged.chain.append(made.block(len(forged.chain), previous, [data], b"\0"))
+    who = admins(made, *ORGANISATIONS[:signers])
+    reconfigure(made, forged, made.reconfigured(genesis(forged), made.admits("Org4MSP"), who))
     assert audited(forged).classes == ([] if signers > 1 else [Class.CONFIGURATION])
 
 
-def updated(config: bytes, admins: list[EmbeddedIdentity]) -> bytes:
-    """The config block's envelope with the update these admins signed."""
-    envelope = protos.common.Envelope.FromString(config)
-    payload = protos.common.Payload.FromString(envelope.payload)
-    inner = protos.configs.ConfigEnvelope.FromString(payload.data)
-    update = protos.configs.ConfigUpdateEnvelope(config_update=b"what changes")
-    for admin in admins:
-        header = protos.common.SignatureHeader(creator=admin.creator).SerializeToString()
-        update.signatures.add(signature_header=header, signature=sign(admin, header + update.config_update))
-    last = protos.common.Payload(data=update.SerializeToString())
-    inner.last_update.payload = last.SerializeToString()
-    payload.data = inner.SerializeToString()
-    envelope.payload = payload.SerializeToString()
-    return bytes(envelope.SerializeToString())
+def test_a_configuration_marked_invalid(channel, forged, audited):
+    made, _ = channel
+    two = admins(made, *ORGANISATIONS[:2])
+    reconfigure(made, forged, made.reconfigured(genesis(forged), made.admits("Org4MSP"), two))
+    forged.chain[-1].metadata.metadata[2] = b"\x0b"
+    assert audited(forged).classes == [Class.VALIDITY]
+
+
+def test_a_block_signed_by_an_administrator_of_the_ordering_organisation(channel, forged, audited):
+    made, _ = channel
+    made.ordered(forged.chain[-1], admins(made, "OrdererMSP")[0])
+    assert audited(forged).classes == [Class.ORDERER]
 
 
 def test_orderers_alone_cannot_change_a_score(channel, forged: FabricForgery, audited):
@@ -206,10 +237,10 @@ def test_a_creator_from_a_forged_authority(channel, forged: FabricForgery, audit
     stranger = EmbeddedIdentities().issue("Org1MSP", "Admin@Org1MSP", "admin")
     nonce = b"0" * 24
     tx_id = hashlib.sha256(nonce + stranger.creator).hexdigest()
-    made.known[stranger.creator], made.nonces[tx_id] = stranger, nonce
+    made.known[stranger.creator] = stranger
     place = forged.find("Token:transfer")
     forged.chain[place.block].data.data[place.index] = made.envelope(
-        replace(record, creator=stranger.creator, tx_id=tx_id)
+        replace(record, creator=stranger.creator, tx_id=tx_id, nonce=nonce)
     )
     made.again(forged.chain)
     assert Class.CREATOR in audited(forged).classes

@@ -78,5 +78,5 @@ def test_a_manifest_with_a_wrong_field_is_refused(evidence_file: Path, tmp_path:
 
 
 def test_another_job_is_not_there(evidence_file: Path):
-    report = asyncio.run(audit(FileEvidence(evidence_file, "other")))
-    assert report.findings[-1].kind is Class.JOB
+    with pytest.raises(BadInput, match="there is no job 'other' on channel candor. It has: job"):
+        asyncio.run(audit(FileEvidence(evidence_file, "other")))

@@ -7,7 +7,7 @@ that an audit years later comes to the same result.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -16,11 +16,16 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
 from . import protos
 
 _DEPTH = 8  # intermediate certificates in a row
+_ORDERS = {  # of the curves that Fabric knows (SEC 2, version 2)
+    "secp256r1": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    "secp384r1": int("F" * 48 + "C7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973", 16),
+}
 
 
 @dataclass(frozen=True)
@@ -98,50 +103,16 @@ def read_config(envelope: Any) -> Config:
     )
 
 
-def signed_by(config: Config, envelope: Any) -> list[str]:
-    """The organisations whose admins signed the update that led to a config block."""
-    payload = protos.common.Payload.FromString(envelope.payload)
-    update = protos.configs.ConfigEnvelope.FromString(payload.data).last_update
-    inner = protos.common.Payload.FromString(update.payload)
-    change = protos.configs.ConfigUpdateEnvelope.FromString(inner.data)
-    found = set()
-    for each in change.signatures:
-        header = protos.common.SignatureHeader.FromString(each.signature_header)
-        identity = protos.identities.SerializedIdentity.FromString(header.creator)
-        msp = config.organisations.get(identity.mspid) or config.orderers.get(identity.mspid)
-        signed = each.signature_header + change.config_update
-        pem = identity.id_bytes
-        admin = msp and msp.vouches_for(pem) and (msp.role(pem) == "admin" or pem in msp.admins)
-        if admin and verifies(pem, each.signature, signed):
-            found.add(identity.mspid)
-    return sorted(found)
-
-
-def unsigned(old: Config, new: Config, signers: Collection[str]) -> str:
-    """What a new configuration changes without the signatures for it; "" when nothing."""
-    changed = {
-        name
-        for name in {*old.organisations, *new.organisations}
-        if old.organisations.get(name) != new.organisations.get(name)
-    }
-    own = changed <= set(signers) and set(old.organisations) == set(new.organisations)
-    most = 2 * len(set(signers).intersection(old.organisations)) > len(old.organisations)
-    if (changed and not own or old.endorsement != new.endorsement) and not most:
-        return "the organisations or their policy, without more than half of them"
-    ordering = (old.orderers, old.consensus, old.consenters) != (new.orderers, new.consensus, new.consenters)
-    if ordering and not set(signers).intersection(old.orderers):
-        return "the ordering service, without its organisation"
-    return ""
-
-
 def verifies(pem: bytes, signature: bytes, signed: bytes) -> bool:
-    """Whether the certificate's key made the ECDSA signature (SHA-256)."""
+    """Whether the certificate's key made the ECDSA signature (SHA-256), in the one form that Fabric takes: low S."""
     certificate = _certificate(pem)
     try:
         key = certificate.public_key() if certificate else None
         if not isinstance(key, ec.EllipticCurvePublicKey):
             return False
         key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
+        if 2 * decode_dss_signature(signature)[1] > _ORDERS.get(key.curve.name, 0):
+            return False
     except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         return False
     return True

@@ -80,6 +80,9 @@ class Envelopes:
         endorsers = _endorsers(body.action.endorsements, endorsed, config)
         _check_policy(rwsets, endorsers, config, faults)
         event = protos.events.ChaincodeEvent.FromString(result.events)
+        if result.events and (event.chaincode_id, event.tx_id) != (name, header.tx_id):
+            what, given = "its event is of another transaction", f"{event.chaincode_id} {event.tx_id}"
+            faults.add(Class.RESULT, "", what, f"{name} {header.tx_id}", given)
         return Transaction(
             block=faults.block,
             index=index,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from chaincode.shim.memory import RangeRead, ReadWriteSet
 from fl_client.audit.blocks import VALID, Block, Blocks, Transaction
 from fl_client.audit.findings import Class, Finding
 
 from . import protos
-from .config import Config, read_config, signed_by, unsigned, verifies
+from .config import Config, read_config, verifies
 from .envelope import Envelopes
+from .rwset import summarised
+from .update import invalid, raw_config, signed_by
 
 
 class FabricBlocks(Blocks):
@@ -29,6 +32,7 @@ class FabricBlocks(Blocks):
         self._channel = channel
         self._next, self._previous = 0, b""
         self._config: Config | None = None
+        self._raw: Any = None  # the same as Fabric keeps it
         self._envelopes = Envelopes(channel)
 
     def read(self, raw: bytes) -> Block:
@@ -41,6 +45,9 @@ class FabricBlocks(Blocks):
                 number, "", (), [Finding(Class.FORMAT, f"the block cannot be read: {fault}", number)]
             )
         findings, notes = self._header(block, number), list[str]()
+        if block.header.number > number and block.header.previous_hash != self._previous:
+            number = block.header.number  # blocks are missing before it
+            self._next = number + 1
         header = header_bytes(block.header)
         self._previous = hashlib.sha256(header).digest()
         envelopes = [protos.common.Envelope.FromString(each) for each in self._readable(block)]
@@ -52,12 +59,19 @@ class FabricBlocks(Blocks):
         codes = self._codes(block, number, findings)
         transactions = [] if changed else self._transactions(block, number, codes)
         if changed:
-            self._config = changed
+            self._config, self._raw = changed, raw_config(envelopes[0])
+            findings += [
+                Finding(Class.VALIDITY, "the configuration is marked invalid", number, "", VALID, code)
+                for code in codes
+                if code != VALID
+            ]
         return Block(number, self._previous.hex(), transactions, findings, notes)
 
-    def recorded_range(self, read: Any) -> Any:
-        from .rwset import summarised
+    def recorded(self, rwset: ReadWriteSet) -> ReadWriteSet:
+        ranges = tuple(dict.fromkeys(map(summarised, rwset.ranges)))  # a range read twice is recorded once
+        return ReadWriteSet(rwset.reads, ranges, rwset.writes)
 
+    def recorded_range(self, read: RangeRead) -> RangeRead:
         return summarised(read)
 
     def _header(self, block: Any, number: int) -> list[Finding]:
@@ -94,15 +108,17 @@ class FabricBlocks(Blocks):
         try:
             config = read_config(envelopes[0])
             signers = signed_by(self._config, envelopes[0]) if self._config else []
+            wrong = invalid(self._config, self._raw, envelopes[0], signers) if self._config else ""
         except (protos.DecodeError, ValueError, KeyError, IndexError) as fault:
             what = f"the channel's configuration cannot be read: {fault}"
             findings.append(Finding(Class.FORMAT, what, number))
             return None
         by = f"; signed by {', '.join(signers) or 'nobody of the channel'}" if self._config else ""
         notes.append(config.describe() + by)
-        lacking = unsigned(self._config, config, signers) if self._config else ""
-        if lacking:
-            findings.append(Finding(Class.CONFIGURATION, f"the configuration changes {lacking}", number))
+        if wrong:
+            findings.append(
+                Finding(Class.CONFIGURATION, f"the new configuration is not valid: {wrong}", number)
+            )
         if config.channel != self._channel:
             what = "the configuration is another channel's"
             findings.append(Finding(Class.FORMAT, what, number, "", self._channel, config.channel))
@@ -135,7 +151,12 @@ class FabricBlocks(Blocks):
             msp_id, pem = identity.mspid, identity.id_bytes
             signed = metadata.value + each.signature_header + header
         msp = self._config.orderers.get(msp_id)
-        if msp and msp.vouches_for(pem) and verifies(pem, each.signature, signed):
+        if (
+            msp
+            and msp.vouches_for(pem)
+            and (msp.role(pem) == "orderer" or "orderer" not in msp.roles.values())
+            and verifies(pem, each.signature, signed)
+        ):
             return f"{msp_id} {hashlib.sha256(pem).hexdigest()}"
         return ""
 

@@ -16,14 +16,24 @@ _NOWHERE: Version = (-1, -1)
 
 
 def read_rwsets(raw: bytes) -> dict[str, ReadWriteSet]:
-    """A transaction's read/write sets by namespace; hashed private data as "NAMESPACE$COLLECTION"."""
+    """A transaction's read/write sets by namespace; hashed private data as "NAMESPACE$COLLECTION".
+
+    A namespace that comes twice counts twice, as it does for a peer.
+    """
     found: dict[str, ReadWriteSet] = {}
     for each in protos.rwsets.TxReadWriteSet.FromString(raw).ns_rwset:
-        found[each.namespace] = _public(protos.kv.KVRWSet.FromString(each.rwset))
+        _add(found, each.namespace, _public(protos.kv.KVRWSet.FromString(each.rwset)))
         for hashed in each.collection_hashed_rwset:
             rwset = protos.kv.HashedRWSet.FromString(hashed.hashed_rwset)
-            found[f"{each.namespace}${hashed.collection_name}"] = _private(rwset)
+            _add(found, f"{each.namespace}${hashed.collection_name}", _private(rwset))
     return found
+
+
+def _add(found: dict[str, ReadWriteSet], name: str, rwset: ReadWriteSet) -> None:
+    known = found.get(name, ReadWriteSet())
+    found[name] = ReadWriteSet(
+        known.reads + rwset.reads, known.ranges + rwset.ranges, known.writes + rwset.writes
+    )
 
 
 def summarised(read: RangeRead) -> RangeRead:

@@ -9,6 +9,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from fabric_protos.msp import identities_pb2
@@ -16,6 +17,7 @@ from fabric_protos.msp import identities_pb2
 from chaincode.shim import Identity
 
 _MSP: Any = identities_pb2
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256 (SEC 2)
 _SKEW = datetime.timedelta(minutes=5)
 
 
@@ -32,6 +34,11 @@ class EmbeddedIdentity:
     def creator(self) -> bytes:
         raw: bytes = _MSP.SerializedIdentity(mspid=self.msp_id, id_bytes=self.certificate).SerializeToString()
         return raw
+
+    def sign(self, data: bytes) -> bytes:
+        """An ECDSA signature in Fabric's form, with the lower of the two possible S."""
+        r, s = decode_dss_signature(self.private_key.sign(data, ec.ECDSA(hashes.SHA256())))
+        return encode_dss_signature(r, min(s, _ORDER - s))
 
     @property
     def member_id(self) -> str:

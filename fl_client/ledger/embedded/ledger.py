@@ -16,6 +16,7 @@ from fl_client.ledger.base import Event, Ledger, Receipt, encode_argument
 
 from .identities import EmbeddedIdentity
 from .network import Call, EmbeddedNetwork, outcomes
+from .records import proposed
 
 _log = logging.getLogger(__name__)
 _NONCE_BYTES = 24
@@ -25,7 +26,7 @@ class EmbeddedLedger(Ledger):
     """One identity's access to an :class:`EmbeddedNetwork`."""
 
     def __init__(self, network: EmbeddedNetwork, identity: EmbeddedIdentity) -> None:
-        self._network, self._creator = network, identity.creator
+        self._network, self._identity, self._creator = network, identity, identity.creator
         self.msp_id, self.member_id = identity.msp_id, identity.member_id
         self.channel, self.chaincode = network.channel, network.chaincode
         self.organisations = network.organisations
@@ -107,9 +108,11 @@ class EmbeddedLedger(Ledger):
         self, transaction: str, args: Sequence[Any], transient: Mapping[str, bytes] | None = None
     ) -> Call:
         """A new proposal; its id is Fabric's, SHA-256 of nonce and creator."""
-        tx_id = hashlib.sha256(secrets.token_bytes(_NONCE_BYTES) + self._creator).hexdigest()
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        tx_id = hashlib.sha256(nonce + self._creator).hexdigest()
         encoded = (transaction.encode(), *map(encode_argument, args))
-        return Call(tx_id, self._creator, encoded, dict(transient or {}))
+        signature = self._identity.sign(proposed(self.channel, self.chaincode, tx_id, encoded))
+        return Call(tx_id, nonce, self._creator, encoded, dict(transient or {}), signature)
 
 
 def _result(endorsement: Endorsement) -> bytes:

@@ -27,9 +27,11 @@ class Call(NamedTuple):
     """A proposal, as every endorser gets it."""
 
     tx_id: str
+    nonce: bytes
     creator: bytes
     args: Sequence[bytes]
     transient: Mapping[str, bytes]
+    signature: bytes
 
 
 class _Ordered(NamedTuple):
@@ -149,8 +151,10 @@ class EmbeddedNetwork:
             self.state.apply(writes, version, call.tx_id, int(self._clock()))
         return TransactionRecord(
             tx_id=call.tx_id,
+            nonce=call.nonce,
             creator=call.creator,
             args=tuple(call.args),
+            signature=call.signature,
             endorsers=tuple(ordered.endorsers),
             read_write_set=endorsement.read_write_set.to_bytes(),
             payload=endorsement.payload,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import msgspec
 
@@ -12,14 +13,21 @@ from chaincode.shim.worldstate import Verdict
 class TransactionRecord(msgspec.Struct, frozen=True):
     """One ordered transaction. As in Fabric, its transient values are nowhere in it."""
 
-    tx_id: str
+    tx_id: str  # hex SHA-256 of nonce and creator, as in Fabric
+    nonce: bytes
     creator: bytes  # serialised identity
     args: tuple[bytes, ...]
+    signature: bytes  # the creator's, over `proposed`
     endorsers: tuple[str, ...]  # the organisations that agreed on what follows
     read_write_set: bytes
     payload: bytes  # what the contract returned
     event: tuple[str, bytes] | None
     code: Verdict
+
+
+def proposed(channel: str, chaincode: str, tx_id: str, args: Sequence[bytes]) -> bytes:
+    """What the creator of a transaction signs."""
+    return msgspec.msgpack.encode(["candor/embedded/v1", channel, chaincode, tx_id, *args])
 
 
 class BlockRecord(msgspec.Struct, frozen=True):
