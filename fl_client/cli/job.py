@@ -120,6 +120,23 @@ def watch(name: Name, connection: ConnectionFile = None, identity: Who = "Admin"
 
 
 @app.command()
+def guard(name: Name, connection: ConnectionFile = None, identity: Who = "Admin") -> None:
+    """Vote, to a job's end, for revealed reports that the organisation's store cannot get, and have votes counted."""
+    from fl_client.beacon import open_beacon
+    from fl_client.guard import Guard
+    from fl_client.store import open_store
+
+    network = session.connection(connection)
+
+    async def watch_over(view: View) -> None:
+        job = (await standing(view, name)).job
+        async with open_store(network) as store, open_beacon(network) as beacons:
+            await Guard(view.ledger, store, beacons, job).run()
+
+    session.run(connection, identity, watch_over)
+
+
+@app.command()
 def cancel(
     name: Name, connection: ConnectionFile = None, identity: Who = "Admin", json: Json = False
 ) -> None:

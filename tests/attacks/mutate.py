@@ -202,10 +202,9 @@ def _head_end(statement: ast.stmt) -> int:
 
 
 def ranked(mutant: Mutant, reached: Reached) -> list[str]:
-    """The tests that reached the mutant's line: those that went on to refuse first, then the quick ones."""
-    refusing = {
-        name for line in (1, 2, 3) for name, _ in reached.get(f"{mutant.file}:{mutant.line + line}", [])
-    }
+    """The tests that reached the mutant's line: those that went on to the next one first, then the quick ones."""
+    following = getattr(mutant.edit.shown, "end_lineno", mutant.line) + 1  # where most guards refuse
+    refusing = {name for name, _ in reached.get(f"{mutant.file}:{following}", [])}
     found = reached.get(f"{mutant.file}:{mutant.line}", [])
     return [name for name, _ in sorted(found, key=lambda each: (each[0] not in refusing, each[1]))]
 
