@@ -110,11 +110,11 @@ def edits(node: ast.AST) -> Iterator[Edit]:
             yield from (Edit("limit", each.value, NEVER, each.value) for each in loose)
     match node:
         case ast.Call(func=ast.Attribute(attr=name), args=args) if name in WEAKER:
-            weaker, left = WEAKER[name]
+            weaker, kept = WEAKER[name]
             new = copy.deepcopy(node)
             assert isinstance(new, ast.Call)
             assert isinstance(new.func, ast.Attribute)
-            new.func.attr, new.args = weaker, new.args[:left]
+            new.func.attr, new.args = weaker, new.args[:kept]
             yield Edit("weaker", node, new, node)
 
 

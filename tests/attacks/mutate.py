@@ -29,7 +29,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -41,16 +41,22 @@ PURE = [
     *("beacon", "cid", "commitment", "committees", "draw", "encoding", "lightcheck", "proposals", "records"),
     *("report", "rotation", "scoring", "view"),
 ]
-SUITE = [
-    *("tests/attacks", "tests/contracts", "tests/incentives/test_mechanisms.py"),
+UNIT = [
     *(
-        "tests/unit/test_" + each
-        for each in ("commitment.py", "committees.py", "cid.py", "beacon.py", "draw.py")
+        "beacon",
+        "cid",
+        "commitment",
+        "committees",
+        "draw",
+        "encoding",
+        "lightcheck",
+        "mechanism_paper",
+        "report",
     ),
-    *("tests/unit/test_" + each for each in ("encoding.py", "lightcheck.py", "report.py", "view.py")),
-    *("tests/unit/test_mtpp_" + each for each in ("duplicates.py", "payment.py", "rules.py", "vectors.py")),
-    "tests/unit/test_mechanism_paper.py",
+    *("mtpp_duplicates", "mtpp_payment", "mtpp_rules", "mtpp_vectors", "scores_by_hand", "view"),
 ]
+SUITE = ["tests/attacks", "tests/contracts", "tests/incentives/test_mechanisms.py"]
+SUITE += [f"tests/unit/test_{each}.py" for each in UNIT]
 FIRST = [
     "tests/contracts/test_jobs.py",
     "tests/attacks/test_specs.py",
@@ -58,7 +64,14 @@ FIRST = [
 ]  # of limits
 LEFT_OUT = ["test_fuzz.py", "test_stateful.py", "test_score_command.py::test_the_command", "_machine_paths"]
 LIMIT = 240  # seconds for the tests of one mutant; what takes longer has lost its way, and is noticed
-Reached = dict[str, list[tuple[str, float]]]  # "file:line" -> tests and their seconds
+
+
+class Reached(NamedTuple):
+    """What a run of everything shows: each test's seconds, and for each "file:line" the places of its tests."""
+
+    names: list[str]
+    seconds: list[float]
+    lines: dict[str, list[int]]
 
 
 def files() -> Iterator[Path]:
@@ -74,14 +87,21 @@ class Judge:
     def __init__(self, chosen: Sequence[Mutant], seconds: float, most: int, out: int) -> None:
         self.chosen, self.end, self.most, self.out = chosen, time.monotonic() + seconds, most, out
         self.tried = self.survived = 0
+        self.functions: dict[tuple[str, str], list[FunctionType]] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Judge every mutant while there is time."""
         self.items = {item.nodeid: item for item in session.items}
         self.say(f"{len(self.chosen)} mutants, {len(self.items)} tests")
-        reached = self.in_a_child(self._recorded, LIMIT * 10)
-        assert isinstance(reached, dict), reached
+        for function in gc.get_objects():
+            if isinstance(function, FunctionType):
+                code = function.__code__
+                self.functions.setdefault((code.co_filename, code.co_qualname), []).append(function)
+        recorded = self.in_a_child(self._recorded, LIMIT * 10)
+        assert isinstance(recorded, list), recorded
+        reached = Reached(*recorded)
+        gc.freeze()  # nothing of all this will be looked at again, by any child
         for mutant in self.chosen:
             if time.monotonic() > self.end:
                 break
@@ -129,7 +149,8 @@ class Judge:
             return in_a_copy(mutant)
 
         def work() -> str:
-            put_in_place(mutant)
+            if not self._swap(mutant.file, mutant.tree(), mutant.function):
+                raise LookupError(f"no function of {mutant.file} is {mutant.function}")
             return self._first_failure(tests)
 
         found: str = self.in_a_child(work, LIMIT)
@@ -154,17 +175,29 @@ class Judge:
         lines: set[str] = set()
         builtins.__reached__ = lines.add  # type: ignore[attr-defined]
         for file in sorted({mutant.file for mutant in self.chosen}):
-            swap(file, Marker(file).visit(ast.parse((ROOT / file).read_text())))
-        reached: Reached = {}
+            self._swap(file, Marker(file).visit(ast.parse((ROOT / file).read_text())))
         names = list(self.items)
+        reached = Reached(names, [], {})
         for name, following in zip(names, [*names[1:], None], strict=True):
             lines.clear()
             begun = time.monotonic()
             if not self._run(name, following):
                 raise SystemExit(f"with all in place {name} fails: nothing can be said of mutants")
             for line in lines:
-                reached.setdefault(line, []).append((name, time.monotonic() - begun))
+                reached.lines.setdefault(line, []).append(len(reached.seconds))
+            reached.seconds.append(time.monotonic() - begun)
         return reached
+
+    def _swap(self, file: Path, tree: ast.AST, only: str = "") -> int:
+        """Put the tree's code under the file's functions, or under one of them; how many there were."""
+        assert isinstance(tree, ast.Module)
+        path = str(ROOT / file)
+        swapped = 0
+        for name, code in codes(compile(tree, path, "exec")):
+            for function in self.functions.get((path, name), []) if only in ("", name) else ():
+                function.__code__ = code
+                swapped += 1
+        return swapped
 
 
 class Marker(ast.NodeTransformer):
@@ -204,29 +237,10 @@ def _head_end(statement: ast.stmt) -> int:
 def ranked(mutant: Mutant, reached: Reached) -> list[str]:
     """The tests that reached the mutant's line: those that went on to the next one first, then the quick ones."""
     following = getattr(mutant.edit.shown, "end_lineno", mutant.line) + 1  # where most guards refuse
-    refusing = {name for name, _ in reached.get(f"{mutant.file}:{following}", [])}
-    found = reached.get(f"{mutant.file}:{mutant.line}", [])
-    return [name for name, _ in sorted(found, key=lambda each: (each[0] not in refusing, each[1]))]
-
-
-def put_in_place(mutant: Mutant) -> None:
-    """From now on this process runs the mutant."""
-    if not swap(mutant.file, mutant.tree(), mutant.function):
-        raise LookupError(f"no function of {mutant.file} is {mutant.function}")
-
-
-def swap(file: Path, tree: ast.AST, only: str = "") -> int:
-    """Put the tree's code under the file's functions, or under one of them; how many there were."""
-    assert isinstance(tree, ast.Module)
-    path = str(ROOT / file)
-    new = dict(codes(compile(tree, path, "exec")))
-    swapped = 0
-    for function in [each for each in gc.get_objects() if isinstance(each, FunctionType)]:
-        name = function.__code__.co_qualname  # type: ignore[attr-defined]
-        if function.__code__.co_filename == path and name in new and only in ("", name):
-            function.__code__ = new[name]
-            swapped += 1
-    return swapped
+    refusing = set(reached.lines.get(f"{mutant.file}:{following}", []))
+    found = reached.lines.get(f"{mutant.file}:{mutant.line}", [])
+    order = sorted(found, key=lambda test: (test not in refusing, reached.seconds[test]))
+    return [reached.names[test] for test in order]
 
 
 def codes(module: CodeType) -> Iterator[tuple[str, CodeType]]:
@@ -234,7 +248,7 @@ def codes(module: CodeType) -> Iterator[tuple[str, CodeType]]:
     for each in module.co_consts:
         if isinstance(each, CodeType):
             if each.co_flags & 2:  # a function's own locals: not a class body
-                yield each.co_qualname, each  # type: ignore[attr-defined]
+                yield each.co_qualname, each
             else:
                 yield from codes(each)
 

@@ -6,6 +6,7 @@ from chaincode import commitment
 from chaincode.encoding import domain
 from chaincode.records import Phase, Stage
 from tests.attacks.scenes import Scene, refused, scene, story
+from tests.contracts.panel import RIGHT, Panel
 from tests.world import MODEL
 
 
@@ -47,3 +48,14 @@ async def test_an_attempt_that_was_never_made_has_no_progress():
     await at.world.admin.evaluate("Aggregation:progress", "job", 1, 1)
     for attempt in (2, 100):
         await refused(404, at.world.admin.evaluate("Aggregation:progress", "job", 1, attempt))
+
+
+@story
+async def test_a_committee_of_which_too_few_commit_is_replaced_without_another_window():
+    panel = await Panel.settled(6, attempts=2)
+    present, *absent = (await panel.begin()).committee
+    await panel.voted()
+    await panel.commit(present, RIGHT)
+    state = await panel.move(late=True)
+    assert (state.stage, state.attempt) == (Stage.VOTE, 2), "a single answer of three decides nothing"
+    assert state.forfeited == sorted(absent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from chaincode.records import Phase
@@ -228,3 +229,17 @@ async def test_who_pays_and_who_is_paid_in_a_settlement_can_transfer_in_the_same
         held.append(await hoard(who, "Token:transfer", who.member_id, ORGANISATIONS[1], 1, own))
     assert await together(*held) == ["VALID"] * 4
     await world.holdings()
+
+
+@story
+async def test_a_payment_of_nothing_leaves_neither_a_credit_nor_a_line():
+    """A round pays every member for score, stake and bond, mostly one of them 0: dust would pile up for ever."""
+    at = await scene(4, rounds=1)
+    await at.to(Phase.FINAL)
+    kept = [
+        (key, msgspec.json.decode(entry.value)["amount"])
+        for prefix in ("credit/", "entry/")
+        for key, entry in at.world.network.state.items(prefix, prefix[:-1] + "0")
+    ]
+    assert len(kept) > 8
+    assert not [key for key, amount in kept if amount == 0]
