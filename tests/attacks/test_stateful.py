@@ -15,13 +15,17 @@ from typing import Any
 from unittest import mock
 
 import msgspec
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from chaincode import cid, commitment
+from chaincode import cid, commitment, scoring
+from chaincode import view as views
 from chaincode.encoding import domain
+from chaincode.mechanisms.per_round import combine
+from chaincode.mtpp import View
 from chaincode.proposals import (
     AbortJob,
     Mint,
@@ -32,9 +36,10 @@ from chaincode.proposals import (
     VoidRound,
 )
 from chaincode.records import TREASURY, Holdings, Phase, RoundState, Stage
-from fl_client.contracts import View
+from fl_client import contracts
 from fl_client.errors import BadInput, CandorError, Refused
 from fl_client.ledger.embedded import EmbeddedIdentities, EmbeddedIdentity
+from fl_client.public_views import counted
 from tests.attacks.declared import DECLARED, writes
 from tests.attacks.scenes import Hoarded, hoard
 from tests.attacks.test_interference import proof
@@ -42,9 +47,13 @@ from tests.world import ORGANISATIONS, World
 
 EXAMPLES = int(os.environ.get("CANDOR_STATEFUL_EXAMPLES", "60"))
 STEPS = int(os.environ.get("CANDOR_STATEFUL_STEPS", "40"))
-JOBS = ("solo", "board")  # paper, a committee of one; qualify-and-vest, a committee of three, optimistic
+# paper, a committee of one; qualify-and-vest, a committee of three, optimistic; per-round that agrees on views
+JOBS = ("solo", "board", "viewed")
 MEMBERS = 5
 NEXT = cid.raw_cid(b"next")
+VIEWS = [
+    views.pack(View(*((np.arange(24) + label) % 4 for label in each)), 4) for each in ((0, 1, 0), (2, 3, 0))
+]
 
 LEGAL: dict[Phase | None, set[Phase]] = {
     None: {Phase.COMMIT},
@@ -87,17 +96,17 @@ class Repeatable(EmbeddedIdentities):
 
 
 class Channel(RuleBasedStateMachine):
-    """Two jobs, five members, three organisations; refusals are fine, defects are not."""
+    """Three jobs, five members, three organisations; refusals are fine, defects are not."""
 
-    @initialize(solo=st.integers(0, 12), board=st.integers(0, 22))
-    def found(self, solo: int, board: int) -> None:
-        """A founded consortium with members and two jobs, each so many honest steps into its first rounds."""
+    @initialize(solo=st.integers(0, 12), board=st.integers(0, 22), viewed=st.integers(0, 24))
+    def found(self, solo: int, board: int, viewed: int) -> None:
+        """A founded consortium with members and three jobs, each so many honest steps into its first rounds."""
         self.patches = ExitStack()
         for name in ("token_bytes", "token_hex", "randbits"):
             self.patches.enter_context(mock.patch.object(secrets, name, SEEDED[name]))
         self.loop = asyncio.new_event_loop()
         self.run(self._found())
-        for job, moves in (("solo", solo), ("board", board)):
+        for job, moves in (("solo", solo), ("board", board), ("viewed", viewed)):
             for _ in range(moves):
                 self.advance(job, MEMBERS, 0)
                 self.rounds_only_move_legally_and_what_is_fixed_stays_fixed()
@@ -107,7 +116,7 @@ class Channel(RuleBasedStateMachine):
         world.identities = Repeatable()
         issue = world.identities.issue
         world.admins = {m: world.ledger(issue(m, f"Admin@{m}", "admin")) for m in ORGANISATIONS}
-        world.view = View(world.admin)
+        world.view = contracts.View(world.admin)
         await world.found()
         await world.mint(200_000)
         self.specs = {
@@ -119,7 +128,15 @@ class Channel(RuleBasedStateMachine):
                 min_participants=2,
                 mechanism="qualify-and-vest",
             ),
+            "viewed": world.spec(
+                committee=3,
+                mechanism="per-round",
+                rule="matched-blocks",
+                agree_view=True,
+                public_view=cid.raw_cid(VIEWS[0]),
+            ),
         }
+        self.contents = {cid.raw_cid(data): data for data in VIEWS}
         self.members = await world.members(MEMBERS, 5000)
         for job, spec in self.specs.items():
             credits = await world.view.credits("Org1MSP", spec.pool)
@@ -127,7 +144,7 @@ class Channel(RuleBasedStateMachine):
         self.works: dict[tuple[str, int, str], Any] = {}
         self.seen: dict[tuple[str, int], RoundState] = {}
         self.fixed: dict[tuple[str, int], list[str]] = {}
-        self.salts: dict[tuple[str, int, int, str], tuple[str, str]] = {}
+        self.salts: dict[tuple[str, int, int, str], tuple[str, ...]] = {}
         self.hoarded: list[Hoarded] = []
         self.checked = len(world.network.blocks)
 
@@ -219,8 +236,22 @@ class Channel(RuleBasedStateMachine):
                 await self._settle(who, state)
             case Phase.SETTLED:
                 await who.submit("Aggregation:begin", *at, world.beacon())
+            case Phase.AGGREGATE if state.stage is Stage.WITNESS:
+                await self._agree(who, state)
             case Phase.AGGREGATE:
                 await who.submit("Aggregation:finalise", *at, world.beacon())
+
+    async def _agree(self, who: Any, state: RoundState) -> None:
+        """Bring the views that count, and keep what they make: a later settlement needs it."""
+        done = await self.world.view.progress(state.job, state.round, state.attempt)
+        missing = [each.missing for each in done.witnesses.values()]
+        names = counted(state, done.answers, done.views, missing)
+        seen = {member: self.contents[name] for member, name in names.items()}
+        made, _ = combine({m: views.unpack(data, 24, 4) for m, data in seen.items()}, 4)
+        self.contents[cid.raw_cid(made)] = made
+        brought = {f"view/{member}": data for member, data in seen.items()}
+        beacon = self.world.beacon()
+        await who.submit("Aggregation:agree", state.job, state.round, beacon, transient=brought)
 
     async def _settle(self, who: Any, state: RoundState) -> None:
         at = (state.job, state.round)
@@ -230,8 +261,11 @@ class Channel(RuleBasedStateMachine):
             for member, shown in reveals.items()
             if shown.report and member not in state.set_aside
         }
-        sampling = self.world.wait_for(state.sampling_round)
-        await who.submit("Settlement:settle", *at, sampling, transient=reports)
+        beacons = [self.world.wait_for(state.sampling_round)]
+        if state.view:
+            reports["view"] = self.contents[state.view]
+            beacons.append(self.world.signer.sign(state.batch_round))
+        await who.submit("Settlement:settle", *at, *beacons, transient=reports)
 
     @rule(job=jobs, count=st.integers(1, MEMBERS))
     def commit(self, job: str, count: int) -> None:
@@ -280,11 +314,16 @@ class Channel(RuleBasedStateMachine):
             case Stage.COMMIT:
                 base = domain(world.network.channel, world.network.chaincode, job, state.round)
                 salt = secrets.token_bytes(32)
-                digest = commitment.answer_digest(base, state.attempt, who.member_id, model, salt)
+                agrees = scoring.agrees_view(self.specs[job], state)
+                name = cid.raw_cid(random.choice(VIEWS)) if agrees else ""  # noqa: S311
+                digest = commitment.answer_digest(base, state.attempt, who.member_id, model, salt, name)
                 await who.submit("Aggregation:commit", *at, digest.hex())
-                self.salts[key] = (model, salt.hex())
+                self.salts[key] = (model, salt.hex(), name)
             case Stage.REVEAL:
-                await who.submit("Aggregation:reveal", *at, *self.salts[key])
+                beside = {"view": self.contents[name]} if (name := self.salts[key][2]) else {}
+                await who.submit("Aggregation:reveal", *at, *self.salts[key], transient=beside)
+            case Stage.WITNESS:
+                await who.submit("Aggregation:witness", *at, [] if honest else [state.voters[0]])
 
     # what others do
 
