@@ -1,9 +1,10 @@
 """Two layers as clients live them: each organisation's updates combined inside it, then the partial aggregates.
 
 Who speaks first for an organisation publishes its `Inside`; every committee member looks at its own
-organisation's updates and at those of the organisations that are its duty, and takes the others' partial
-aggregates. Where any two members name different ones of an organisation, everybody looks for itself. Who is not
-of the committee looks at one organisation after the other, as long as there is time, and objects likewise.
+organisation's updates and at those of the organisations that are its duty, says what it found, and takes the
+others' partial aggregates where the seat whose duty they are vouches for them. Where any two members name
+different ones of an organisation, everybody looks for itself. Who is not of the committee looks at one
+organisation after the other, as long as there is time, and objects likewise.
 Updates are had one at a time, from the own organisation's node.
 """
 
@@ -25,6 +26,7 @@ from fl_client.training import parameters
 from fl_client.waiting import finished, patience
 
 log = logging.getLogger(__name__)
+Members = Mapping[str, Mapping[str, str]]  # organisation -> member -> CID of its update
 LOOK = 0.2  # seconds
 BUSY = (Stage.SOLE, Stage.VOTE, Stage.POST, Stage.CHALLENGE, Stage.COMMIT)
 
@@ -82,13 +84,15 @@ class Layers:
         own = organisation(self.seat.me)
         mine = {own, *(name for name, seat in duty.items() if seat == self.seat.me)} & set(members)
         looked = {name: await self.look(state, name, members[name]) for name in sorted(mine)}
-        if own in looked:
-            await self._say(state, looked[own])
-        said = await self._heard(state, set(members) - mine)
+        said = await self._claims(state)
         for name, found in looked.items():
-            await self._compare(state, found, said.get(name, {}))
+            if name != own or not said.get(own):
+                await self._say(state, found)
+            else:
+                await self._compare(state, found, said[own])
+        said = await self._heard(state, set(members) - mine, duty)
         for name in sorted(set(members) - mine):
-            looked[name] = await self._accepted(state, name, members[name], said)
+            looked[name] = await self._accepted(state, name, members, said)
         return inside.refusals(looked.values(), light_check=self.seat.job.spec.light_check)
 
     async def combined(self, state: RoundState, valid: list[str]) -> bytes:
@@ -100,7 +104,7 @@ class Layers:
         partials = {}
         for name in sorted({organisation(member) for member in valid}):
             those = {m: cid for m, cid in members[name].items() if m in valid}
-            found = await self._accepted(state, name, members[name], said)
+            found = await self._accepted(state, name, members, said)
             exact = found.counted == sorted(those)
             data = await (self._partial(state, found, those) if exact else self._exactly(state, name, those))
             partials[name] = data, len(those)
@@ -154,20 +158,19 @@ class Layers:
         return partial
 
     async def _accepted(
-        self, state: RoundState, name: str, members: Mapping[str, str], said: Mapping[str, Mapping[str, str]]
+        self, state: RoundState, name: str, members: Members, said: Mapping[str, Mapping[str, str]]
     ) -> Inside:
-        """What to go by: the own look at it, else what all who speak of it agree on, else a look."""
+        """What to go by: the own look at it; else what all who speak of it agree on, one of its members and the seat
+        whose duty it is among them; else a look."""
         if (found := self._looked.get((state.round, state.attempt, name))) is not None:
             return found
-        claims = set(said.get(name, {}).values())
-        if len(claims) == 1:
+        claims = said.get(name, {})
+        if len(set(claims.values())) == 1 and _vouched(name, duties(state.committee, members), said):
             try:
-                found = await self._claimed(state, claims.pop(), name, members)
+                return await self._claimed(state, next(iter(claims.values())), name, members[name])
             except (CandorError, ValueError) as fault:
                 log.warning("round %d: what %s says of its updates is no use: %s", state.round, name, fault)
-            else:
-                return found
-        return await self.look(state, name, members)
+        return await self.look(state, name, members[name])
 
     async def _claimed(self, state: RoundState, cid: str, name: str, members: Mapping[str, str]) -> Inside:
         """A claim that can be read, and whose refusals are right."""
@@ -215,14 +218,16 @@ class Layers:
                 raise
         self._said.add((state.round, own.organisation))
 
-    async def _heard(self, state: RoundState, names: set[str]) -> dict[str, dict[str, str]]:
-        """What is said, once something is said of each of these organisations, or after a quarter of the window."""
+    async def _heard(
+        self, state: RoundState, names: set[str], duty: Mapping[str, str]
+    ) -> dict[str, dict[str, str]]:
+        """What is said, once it is vouched for, or after a quarter of the window."""
         until = self.seat.beacons.clock.now() + self.seat.job.spec.aggregate_seconds / 4
-        while not names <= set(said := await self._claims(state)):
-            if self.seat.beacons.clock.now() >= until:
-                break
+        while True:
+            said = await self._claims(state)
+            if all(_vouched(name, duty, said) for name in names) or self.seat.beacons.clock.now() >= until:
+                return said
             await self.seat.ledger.changed(LOOK)
-        return said
 
     async def _bring(self, state: RoundState, members: Mapping[str, str]) -> set[str]:
         """Have the own node fetch what it lacks, all at once; whose update has not come in time."""
@@ -277,6 +282,12 @@ class Layers:
 
 def _hash(state: RoundState, what: str) -> bytes:
     return hashlib.sha256(f"{state.job}/{state.round}/{what}".encode()).digest()
+
+
+def _vouched(name: str, duty: Mapping[str, str], said: Members) -> bool:
+    """Whether a member of the organisation and the seat whose duty it is have spoken of its updates."""
+    who = said.get(name, {})
+    return duty.get(name) in who and any(organisation(member) == name for member in who)
 
 
 def _fits(partial: bytes, model: bytes) -> bool:

@@ -122,11 +122,7 @@ def witness(name: str, number: int, attempt: int, member_id: str) -> str:
     return _of("witness", _round(name, number), str(attempt), member_id)
 
 
-def partial(name: str, number: int, msp_id: str, member_id: str) -> str:
-    """What a member says one organisation's updates combine to."""
-    return _of("partial", _round(name, number), msp_id, member_id)
-
-
-def partials(name: str, number: int) -> str:
-    """The prefix of what a round's members say of that."""
-    return _of("partial", _round(name, number), "")
+def partial(name: str, number: int, msp_id: str = "", member_id: str = "") -> str:
+    """What a member says one organisation's updates combine to, or the prefix of a round's."""
+    said = (msp_id, member_id) if msp_id else ("",)
+    return _of("partial", _round(name, number), *said)

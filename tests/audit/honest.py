@@ -83,8 +83,11 @@ async def play_round(
     await world.settle({who.member_id: works[who.member_id] for who in shown}, round=number, view=view)
     state = await world.begin(round=number)
     updates = {who.member_id: update(number, members.index(who)) for who in shown}
-    made = aggregator.aggregate(model, updates)
+    strategy = (await world.view.job("job")).spec.strategy
+    made = aggregator.aggregate(model, updates, strategy)
     (drawn,) = [who for who in members if who.member_id == state.aggregator]
+    if strategy == "two-layer":
+        await drawn.submit("Aggregation:partial", "job", number, drawn.msp_id, await store.put(b"said"))
     await drawn.submit("Aggregation:aggregate", "job", number, state.attempt, await store.put(made), {})
     return made
 

@@ -63,6 +63,17 @@ def test_a_live_audit_says_the_same_as_the_file(tmp_path: Path):
     asyncio.run(story())
 
 
+def test_a_job_of_two_layers_is_recomputed_from_its_updates_whatever_members_said(tmp_path: Path):
+    async def story() -> None:
+        honest = await play(DirectoryStore(tmp_path / "store"), strategy="two-layer")
+        found = await audit(honest.evidence())
+        assert found.findings == []
+        assert sum("Aggregation:partial" in line.text for line in found.lines) == ROUNDS
+        assert sum("valid updates combine to" in line.text for line in found.lines) == ROUNDS
+
+    asyncio.run(story())
+
+
 def test_what_an_auditor_knows_beforehand_is_compared(evidence_file: Path, report: Report):
     async def story() -> None:
         for known in (

@@ -80,6 +80,26 @@ def test_an_organisation_that_lies_about_its_updates_changes_nothing_and_its_sea
     run(story())
 
 
+def test_what_no_seat_of_another_organisation_vouches_for_is_looked_at(tmp_path):
+    """One organisation lies while the seat that should look at its updates, and all bystanders, are away."""
+
+    async def story() -> None:
+        stage = await ready(tmp_path)
+        state = await stage.panel.begin()
+        duty = duties(state.committee, {organisation(member) for member in stage.panel.members})
+        liar = state.committee[1]
+        away = {duty[organisation(liar)], *stage.panel.members} - {liar, *state.committee}
+        away.add(duty[organisation(liar)])
+        (other,) = set(state.committee) - away - {liar}
+        odd = dict.fromkeys(away, faults.Silent) | {liar: faults.Inventing}
+        await stage.play(odd)
+        assert fetched(stage, other, of(stage, organisation(liar))) == set(of(stage, organisation(liar)))
+        progress = await stage.panel.progress(1)
+        assert progress.answers[other] == stage.honest()
+
+    run(story())
+
+
 def test_an_optimistic_poster_that_lies_about_its_organisations_updates_is_challenged(tmp_path):
     async def story() -> None:
         terms = {"aggregation": "optimistic", "challenge_rounds": 9}

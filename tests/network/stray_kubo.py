@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 
 from network import ipfs, ipfs_config
 from network.binaries import Binaries
+from network.errors import NotRunning
 from network.ipfs_config import Listen, Member
 from network.network import Network
 from network.processes import Keeper, ProcessSpec, UnixSocket
@@ -42,7 +43,8 @@ def another_kubo(
     try:
         yield socket
     finally:
-        keeper.stop("stranger")
+        with suppress(NotRunning):  # the network went down before, and took it with it
+            keeper.stop("stranger")
 
 
 def kubo_of(network: Network, organisation: str) -> Member:

@@ -31,7 +31,7 @@ async def say(stub: Stub, job: Job, current: RoundState, organisation: str, insi
 
 async def said(stub: Stub, job: str, round: int) -> dict[str, dict[str, str]]:
     """Organisation -> member -> CID."""
-    prefix, found = keys.partials(job, round), dict[str, dict[str, str]]()
+    prefix, found = keys.partial(job, round), dict[str, dict[str, str]]()
     async for key, raw in stub.prefix(prefix):
         organisation, _, member = key.removeprefix(prefix).partition("/")
         found.setdefault(organisation, {})[member] = msgspec.json.decode(raw, type=str)
