@@ -51,7 +51,7 @@ class Pay(msgspec.Struct, frozen=True):
 
     job: str
     member: str
-    rounds: dict[int, int]
+    rounds: dict[str, int]
 
 
 def learner(share: Share, job: str = "") -> Learner:
@@ -143,9 +143,9 @@ async def run(connection: Path, identity: str, journal: Path, job: str, share: S
 
 async def paid(view: View, job: str, member: str) -> Pay:
     """What a job that is over paid the member, in units, by round."""
-    last, found = await view.last_round(job), {}
+    last, found = await view.last_round(job), dict[str, int]()
     for number in range(1, (last.round if last else 0) + 1):
         outcome = (await view.outcomes(job, number)).get(member)
         if outcome is not None:
-            found[number] = outcome.payment - outcome.slashed
+            found[str(number)] = outcome.payment - outcome.slashed
     return Pay(job, member, found)

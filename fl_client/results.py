@@ -141,7 +141,7 @@ def pay_lines(result: JobResult) -> list[str]:
         if kind != "honest"
     ]
     together = [
-        f"; the {len(pay)} of {kind} together {_share(sum(pay), mean)}"
+        f"; {kind}, {len(pay)} clients together: {_share(sum(pay), mean)}"
         for kind, pay in _grouped(result, "coalition").items()
         if kind
     ]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chaincode.records import SPENDABLE
+from fl_client import money
 from fl_client.errors import BadInput, ReadConflict, Refused
 from fl_client.ledger.base import Receipt
 
@@ -31,7 +32,10 @@ async def cover(view: View, account: str, amount: int) -> list[str]:
         chosen = pick(lines, amount)
         if chosen is None:
             have = sum(line.amount for line in lines)
-            raise BadInput(f"{account} has {have} and needs {amount}", "Transfer tokens to it first")
+            raise BadInput(
+                f"{account} has {money.shown(have)} and needs {money.shown(amount)}",
+                "Transfer tokens to it first",
+            )
         if len(chosen) <= SPENDABLE:
             return [line.id for line in chosen]
         await merge(view, account, chosen[:SPENDABLE])

@@ -10,7 +10,16 @@ from types import FrameType
 import typer
 
 from fl_client.cli import audit, client, demo, governance, incentives, job, member, network, score, token
-from fl_client.errors import BadInput, CandorError
+from fl_client.errors import BadInput, CandorError, Refused
+
+REMEDIES = {  # what to do about a contract's refusal, by its code
+    400: ". Correct the argument; --help says what it is",
+    403: ". Try as another identity, with --identity or --connection",
+    404: ". List what there is: candor job list, member list, governance list",
+    409: ". See how it stands: candor job list, governance list, token balance",
+    425: ". Try again later",
+    429: ". Try again later",
+}
 
 app = typer.Typer(
     help="Federated learning that pays for honest training, for organisations that know each other.",
@@ -41,7 +50,8 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except (CandorError, NetworkError) as error:
-        print(f"candor: {error}", file=sys.stderr)
+        remedy = REMEDIES.get(error.code, "") if isinstance(error, Refused) else ""
+        print(f"candor: {error}{remedy}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         if not error.filename:  # nobody's file: a defect

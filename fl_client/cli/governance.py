@@ -19,7 +19,7 @@ app = typer.Typer(help="What the consortium decides: one vote an organisation.",
 Name = Annotated[str, typer.Argument(help="The proposal's name.")]
 NEEDS_BEACON = ("void-round", "abort-job")
 ACTIONS = [kind.__struct_config__.tag for kind in get_args(Action)]
-SETTINGS = "Name an organisation's identities/…/settings.json"
+SETTINGS = "Name chaincode/ORG/settings.json in the network's directory"
 
 
 class Terms(msgspec.Struct, frozen=True):

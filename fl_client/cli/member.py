@@ -41,7 +41,9 @@ def show(
     """One member."""
     found = session.run(connection, identity, lambda view: view.member(member) if member else view.me())
     if found is None:
-        raise BadInput(f"there is no member {member}" if member else "this identity is not a member")
+        if member:
+            raise BadInput(f"there is no member {member}", "See candor member list")
+        raise BadInput("this identity is not a member", "Register it first: candor member register")
     _put(found, json)
 
 

@@ -142,6 +142,17 @@ def test_a_job_is_created_from_a_file_watched_and_cancelled(desk, tmp_path):
         desk.type("job show second")
 
 
+def test_who_creates_a_job_with_too_small_a_committee_is_told(desk, tmp_path):
+    for size, told in ((1, True), (3, False)):
+        file = tmp_path / f"{size}.json"
+        spec = msgspec.structs.replace(desk.world.spec(), max_participants=6, committee=size, bond=100)
+        file.write_bytes(msgspec.json.encode(msgspec.structs.replace(spec, round_pool=2 * spec.round_pool)))
+        line = ["job", "create", f"of-{size}", str(file), "--connection", ORG1]
+        result = CliRunner().invoke(app, line, catch_exceptions=False)
+        assert (f"committee of {size}: if 1 of 6 members are dishonest" in result.stderr) == told
+        assert "is created" in result.stdout
+
+
 def test_a_specification_with_a_fault_names_its_field_before_anything_is_sent(desk, tmp_path):
     file = tmp_path / "job.json"
     raw = json.loads(msgspec.json.encode(desk.world.spec()))

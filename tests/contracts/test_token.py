@@ -287,7 +287,7 @@ async def test_a_wallet_merges_when_a_payment_takes_more_credits_than_a_spend_ma
 @story
 async def test_a_wallet_says_what_is_missing():
     world = await funded()
-    with pytest.raises(BadInput, match="has 1000 and needs 1001"):
+    with pytest.raises(BadInput, match="has 10.00 and needs 10.01"):
         await world.view.credits(ORG1, 1001)
     assert await world.view.credits(ORG1, 0) == []
 

@@ -98,7 +98,7 @@ def test_table_and_picture_say_who_earned_what(vested: tuple[JobResult, Path]) -
         "the honest earned",
         "who answered at random 0.0",
         "who used a tenth of its data 0.",
-        "the 2 of exact-copies together",
+        "exact-copies, 2 clients together: ",
         "shared one pay",
         "✓",
     ):

@@ -14,8 +14,9 @@ import typer
 from typer.testing import CliRunner
 
 from fl_client import participant
+from fl_client.cli import app as root
 from fl_client.cli.app import app
-from fl_client.errors import BadInput, CandorError
+from fl_client.errors import BadInput, CandorError, Refused
 from fl_client.participant import Share
 from network.errors import NetworkError
 
@@ -121,3 +122,19 @@ def test_a_process_ends_with_one_sentence_and_no_traceback(place: Path, line: st
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith(("candor: ", "Usage: "))
+
+
+@pytest.mark.parametrize("code", [400, 403, 404, 409, 425, 429])
+def test_a_contracts_refusal_is_told_with_a_remedy(
+    code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**_: object) -> None:
+        raise Refused(code, "no")
+
+    monkeypatch.setattr(root, "app", refuse)
+    with pytest.raises(SystemExit) as ended:
+        root.main()
+    assert ended.value.code == 3
+    told = capsys.readouterr().err
+    assert told.startswith(f"candor: refused ({code}): no. ")
+    assert told.count("\n") == 1
