@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -14,7 +15,7 @@ from fl_client.audit.blocks import Transaction
 from fl_client.audit.evidence import Evidence
 from fl_client.audit.executor import ANSWER, INIT, acting_member, record
 from fl_client.audit.export import no_such_job
-from fl_client.audit.findings import Class, Finding, Line, Report
+from fl_client.audit.findings import HOSTILE, Class, Finding, Line, Report
 from fl_client.audit.replay import Replayed, replay
 from fl_client.audit.rounds import check_round, short
 from fl_client.audit.story import Story
@@ -44,9 +45,7 @@ async def audit(evidence: Evidence, expected: Expected | None = None) -> Report:
     findings += _labels(evidence, replayed, job)
     if job:
         story = Story(evidence, replayed, job)
-        _absent(story)
-        _tell(story)
-        await _rounds(story)
+        await _follow(story)
         findings, lines = findings + story.findings, lines + story.lines
         scores = story.scores
     findings.sort(
@@ -88,7 +87,7 @@ def _founded(replayed: Replayed) -> Consortium | None:
     raw = replayed.written.get(founding.tx_id, {}).get(keys.CONSORTIUM) if founding else None
     try:
         return msgspec.json.decode(raw or b"", type=Consortium)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -147,7 +146,7 @@ def _job(name: str, replayed: Replayed, known: Expected, findings: list[Finding]
     try:
         job = msgspec.json.decode(entry.value if entry else b"", type=Job)
         job.beacon.check()
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         what = f"no valid transaction creates the job {name!r}" if entry is None else f"job {name!r}: {fault}"
         findings.append(Finding(Class.JOB, what))
         return None
@@ -209,10 +208,20 @@ def _caller(story: Story, tx: Transaction) -> str:
     return short(acting_member(story.replayed.state, tx)) or "somebody"
 
 
-async def _rounds(story: Story) -> None:
-    for number in story.rounds:
-        try:
-            await check_round(story, number)
-        except (ValueError, KeyError, TypeError, IndexError) as fault:
-            what = f"round {number} cannot be followed: {type(fault).__name__} {fault}"
-            story.findings.append(Finding(Class.FORMAT, what))
+async def _follow(story: Story) -> None:
+    with _hostile(story, "the job"):
+        _absent(story)
+        _tell(story)
+        for number in story.rounds:
+            with _hostile(story, f"round {number}"):
+                await check_round(story, number)
+
+
+@contextmanager
+def _hostile(story: Story, what: str) -> Iterator[None]:
+    """What cannot be followed is a finding; the audit goes on behind it."""
+    try:
+        yield
+    except HOSTILE as fault:
+        told = f"{what} cannot be followed: {type(fault).__name__} {fault}"
+        story.findings.append(Finding(Class.FORMAT, told[:400]))

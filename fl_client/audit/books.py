@@ -44,5 +44,5 @@ def _amount(kind: str, raw: bytes | None) -> int:
             case "locks":
                 value = value and value["stake"] + value["bond"]
         return int(value)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return 0  # not a record of ours: running its transaction again says so

@@ -79,7 +79,7 @@ def carried(args: Iterable[bytes]) -> list[Beacon]:
         if raw[:1] == b"{":
             try:
                 found.append(msgspec.json.decode(raw, type=Beacon))
-            except msgspec.MsgspecError:
+            except (ValueError, RecursionError):
                 continue
     return found
 

@@ -167,7 +167,7 @@ def _named(key: str, expected: bytes | None, found: bytes | None) -> tuple[Class
 def _fields(raw: bytes | None) -> dict[str, Any]:
     try:
         value = json.loads(raw or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

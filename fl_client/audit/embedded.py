@@ -41,11 +41,13 @@ class EmbeddedBlocks(Blocks):
             record = BlockRecord.from_bytes(raw)
             if record.number > number and record.previous != self._previous:  # blocks are missing before it
                 self._next = record.number + 1
-        except (msgspec.MsgspecError, ValueError) as fault:
+        except (ValueError, RecursionError) as fault:
             return Block(
                 number, "", (), [Finding(Class.FORMAT, f"the block cannot be read: {fault}", number)]
             )
         findings = self._chain(record, number)
+        if record.to_bytes() != raw:
+            findings.append(Finding(Class.FORMAT, "the block is not written as the ledger writes it", number))
         number, self._previous = self._next - 1, record.hash()
         transactions = [
             self._transaction(number, index, each) for index, each in enumerate(record.transactions)
@@ -92,7 +94,9 @@ class EmbeddedBlocks(Blocks):
             found(Class.ENDORSEMENT, "ENDORSEMENT_POLICY_FAILURE", what)
         try:
             rwset = msgspec.msgpack.decode(record.read_write_set, type=ReadWriteSet)
-        except (msgspec.MsgspecError, ValueError) as error:
+            if rwset.to_bytes() != record.read_write_set:
+                found(Class.FORMAT, "BAD_RWSET", "its read/write set is not written as the ledger writes it")
+        except (ValueError, RecursionError) as error:
             found(Class.FORMAT, "BAD_RWSET", f"its read/write set cannot be read: {error}")
         return Transaction(
             block=number,

@@ -82,7 +82,7 @@ class Executor:
             settings = msgspec.convert(
                 {**terms, "msp_id": "Auditor", "chaincode": self._chaincode}, type=Settings
             )
-        except (msgspec.MsgspecError, ValueError):
+        except (ValueError, RecursionError):
             return  # not a founding transaction; it will be refused
         self._clock = AuditClock(settings.beacon)
         self._server = _Server(settings, self._clock)
@@ -162,7 +162,7 @@ def acting_member(state: WorldState, tx: Transaction) -> str:
     entry = state.get(keys.acting_key(who.msp_id, who.key_sha256))
     try:
         return str(json.loads(entry.value)) if entry else who.msp_id
-    except ValueError:
+    except (ValueError, RecursionError):
         return who.msp_id
 
 
@@ -192,6 +192,6 @@ def record(state: WorldState, key: str) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(entry.value)
-    except ValueError:  # forged: whoever wrote it is found out
+    except (ValueError, RecursionError):  # forged: whoever wrote it is found out
         return None
     return value if isinstance(value, dict) else None

@@ -62,7 +62,7 @@ def beacon_of(replayed: Replayed, job: str) -> BeaconInfo | None:
     entry = replayed.state.get(keys.job(job))
     try:
         return msgspec.json.decode(entry.value, type=Job).beacon if entry else None
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -7,6 +7,9 @@ from typing import Literal
 
 import msgspec
 
+HOSTILE = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, ArithmeticError)
+"""What reading forged records may raise in places nobody thought of: found out, and the audit goes on."""
+
 
 class Class(StrEnum):
     """A class of discrepancy; `sentence` says what it means. The order is that of the checks."""

@@ -21,6 +21,7 @@ def pictures(report: Report) -> list[tuple[str, str]]:
     found = []
     if report.scores:
         found.append(("Pay of each member, cumulative, in units", _draw(_pay, report)))
+    if any(each.norm for each in report.scores):
         found.append(("Scores as a share of the best possible, by round", _draw(_scores, report)))
     if any(each.minted for each in report.totals):
         found.append(("Where all money was after each block, in units", _draw(_money, report)))
@@ -34,6 +35,8 @@ def _draw(fill: Callable[[Any, Report], None], report: Report) -> str:
     settings: Any = {
         "font.size": 10,
         "axes.edgecolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
         "text.color": _INK,
         "svg.hashsalt": "candor",
         "svg.fonttype": "none",
@@ -47,19 +50,29 @@ def _draw(fill: Callable[[Any, Report], None], report: Report) -> str:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         raw = io.StringIO()
-        figure.savefig(raw, format="svg", metadata={"Date": None})
+        figure.savefig(raw, format="svg", metadata={"Date": None}, transparent=True)
     text = raw.getvalue()
     text = text[text.index("<svg") :]
+    for colour, named in (
+        (_INK, "currentColor"),
+        (COLOURS[-1].lower(), "currentColor"),
+        (_FAINT, "var(--faint)"),
+    ):
+        text = text.replace(colour, named)  # the page says what they are, by day and by night
     return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'width="100%"', text, count=1)
 
 
 def _pay(axes: Any, report: Report) -> None:
     rounds = sorted({each.round for each in report.scores})
-    for index, member in enumerate(_members(report)):
+    alike: dict[tuple[int, ...], list[str]] = {}  # who is paid alike has one line
+    for member in _members(report):
         paid = {each.round: each.payment - each.slashed for each in report.scores if each.member == member}
-        sums = list(accumulate((paid.get(number, 0) for number in rounds), initial=0))
+        sums = tuple(accumulate((paid.get(number, 0) for number in rounds), initial=0))
+        alike.setdefault(sums, []).append(_short(member))
+    for index, (sums, names) in enumerate(alike.items()):
         colour, line = COLOURS[index % len(COLOURS)], ("-", "--", ":")[index // len(COLOURS) % 3]
-        axes.plot(range(len(sums)), sums, line, color=colour, lw=2, marker="o", ms=5, label=_short(member))
+        label = "\n".join(names[:4]) + (f"\nand {len(names) - 4} more" if len(names) > 4 else "")
+        axes.plot(range(len(sums)), sums, line, color=colour, lw=2, marker="o", ms=5, label=label)
     axes.axhline(0, color=_INK, lw=0.8)
     axes.yaxis.set_major_formatter("{x:,.0f}")
     _rounds(axes, [0, *rounds])
@@ -67,7 +80,7 @@ def _pay(axes: Any, report: Report) -> None:
 
 
 def _scores(axes: Any, report: Report) -> None:
-    rounds, members = sorted({each.round for each in report.scores}), _members(report)
+    rounds, members = sorted({each.round for each in report.scores if each.norm}), _members(report)
     width = 0.8 / max(1, len(members))
     for index, member in enumerate(members):
         own = {each.round: each for each in report.scores if each.member == member}
@@ -75,6 +88,7 @@ def _scores(axes: Any, report: Report) -> None:
         places = [place + (index - (len(members) - 1) / 2) * width for place in range(len(rounds))]
         colour = COLOURS[index % len(COLOURS)]
         axes.bar(places, heights, width * 0.9, color=colour, label=_short(member))
+    axes.set_ylim(top=max(1.0, axes.get_ylim()[1]))
     axes.axhline(0, color=_INK, lw=0.8)
     _rounds(axes, rounds)
     _legend(axes)

@@ -14,7 +14,7 @@ from fl_client.audit.clock import Beacons, carried, genuine
 from fl_client.audit.differences import beyond, differences, refused
 from fl_client.audit.evidence import Evidence
 from fl_client.audit.executor import Absent, Executor, infos, record
-from fl_client.audit.findings import Class, Finding, Line, Totals
+from fl_client.audit.findings import HOSTILE, Class, Finding, Line, Totals
 
 Writes = tuple[tuple[str, bytes | None], ...]
 _REPLAYED = ("MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT")  # flags that follow from the order alone
@@ -79,7 +79,11 @@ class _Replayer:
         self._beacons.saw(block.number, (), ())
         self._fresh.clear()
         for tx in block.transactions:
-            await self._transaction(tx)
+            try:
+                await self._transaction(tx)
+            except HOSTILE as fault:
+                what = f"{tx.name} cannot be followed: {type(fault).__name__} {fault}"
+                out.findings.append(tx.finding(Class.FORMAT, what[:400]))
         out.totals.append(self._books.totals(block.number))
 
     async def _transaction(self, tx: Transaction) -> None:

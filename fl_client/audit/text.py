@@ -56,9 +56,26 @@ def findings(report: Report) -> Table:
     grid = Table(title="Discrepancies", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("Class", "Where", "What"):
         grid.add_column(heading, overflow="fold")
-    for each in report.findings:
-        grid.add_row(f"[red]{each.kind}[/red]", escape(each.where), escape(_what(each)))
+    for each, where in grouped(report.findings):
+        grid.add_row(f"[red]{each.kind}[/red]", escape(where), escape(_what(each)))
     return grid
+
+
+def grouped(findings: list[Finding]) -> list[tuple[Finding, str]]:
+    """Each finding with where it is; what is wrong with block after block in the same way comes once."""
+    alike: dict[object, list[Finding]] = {}
+    for place, each in enumerate(findings):
+        own = place if each.tx_id or each.block < 0 else msgspec.structs.replace(each, block=0)
+        alike.setdefault(own, []).append(each)
+    return [(group[0], _places(group)) for group in alike.values()]
+
+
+def _places(group: list[Finding]) -> str:
+    numbers = [each.block for each in group]
+    if len(group) == 1:
+        return group[0].where
+    row = numbers == list(range(numbers[0], numbers[-1] + 1))
+    return f"blocks {numbers[0]} to {numbers[-1]}" if row else f"{len(group)} blocks from {numbers[0]} on"
 
 
 def terms(report: Report) -> Table:

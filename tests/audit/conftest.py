@@ -11,8 +11,10 @@ import pytest
 
 from fl_client.audit import FileEvidence, Report, audit, export
 from fl_client.store import DirectoryStore
-from tests.audit.forging import Forgery, Keys, keys_of
+from tests.audit.fabric_chain import Authorities, Channel
+from tests.audit.forging import Forgery, Keys, keys_of, replace
 from tests.audit.honest import Honest, play
+from tests.world import ORGANISATIONS
 
 
 class Played(NamedTuple):
@@ -34,6 +36,22 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
 
     with keys_of() as keys:
         return Played(asyncio.run(work()), directory / "evidence.zip", keys)
+
+
+class Fabric(NamedTuple):
+    """The same as a Fabric network would have it: who makes its blocks, and the evidence file."""
+
+    channel: Channel
+    file: Path
+
+
+@pytest.fixture(scope="session")
+def fabric(played: Played, tmp_path_factory: pytest.TempPathFactory) -> Fabric:
+    plain = Forgery(played.file)
+    made = Channel(Authorities(played.honest.world.identities), ORGANISATIONS, played.keys)
+    plain.raw = [block.SerializeToString() for block in made.chain(plain.blocks)]
+    plain.manifest = replace(plain.manifest, ledger="fabric", organisations=())
+    return Fabric(made, plain.write(tmp_path_factory.mktemp("fabric") / "fabric.zip"))
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from fl_client.audit.fabric import protos
 from fl_client.audit.fabric.reader import header_bytes
+from tests.audit.fabric_chain import Channel
 from tests.audit.forging import Forgery
 
 
@@ -74,6 +75,13 @@ class FabricForgery(Forgery):
         change(opened)
         self.chain[place.block].data.data[place.index] = opened.closed()
 
+    def lie(self, place: Place, change: Callable[[Opened], object], channel: Channel) -> None:
+        """Change an envelope from within; creator, endorsers and orderers sign what they did not see."""
+        opened = Opened(self.chain[place.block].data.data[place.index])
+        change(opened)
+        self.chain[place.block].data.data[place.index] = opened.signed(channel)
+        channel.again(self.chain)
+
     def edit_writes(self, place: Place, change: Callable[[dict[str, bytes]], object]) -> None:
         """Change what a transaction of the chaincode writes."""
         self.edit(place, lambda opened: opened.edit_writes(self.manifest.chaincode, change))
@@ -85,6 +93,7 @@ class Opened:
     def __init__(self, raw: bytes) -> None:
         self.envelope = protos.common.Envelope.FromString(raw)
         self.payload = protos.common.Payload.FromString(self.envelope.payload)
+        self.header = protos.common.ChannelHeader.FromString(self.payload.header.channel_header)
         self.transaction = protos.transactions.Transaction.FromString(self.payload.data)
         self.body = protos.transactions.ChaincodeActionPayload.FromString(self.transaction.actions[0].payload)
         self.response = protos.responses.ProposalResponsePayload.FromString(
@@ -116,6 +125,27 @@ class Opened:
                 each.rwset = rwset.SerializeToString()
         self.action.results = sets.SerializeToString()
 
+    @property
+    def event(self) -> Any:
+        """The chaincode's event, as a copy."""
+        return protos.events.ChaincodeEvent.FromString(self.action.events)
+
+    def signed(self, channel: Channel) -> bytes:
+        """The envelope again, signed by its creator and by the peers of those who endorsed it."""
+        self.proposal.input = self.call.SerializeToString()
+        header = self.header.SerializeToString() + self.payload.header.signature_header
+        proposed = header + self.proposal.SerializeToString()
+        self.response.proposal_hash = hashlib.sha256(proposed).digest()
+        self.response.extension = self.action.SerializeToString()
+        answer = self.response.SerializeToString()
+        for each in self.body.action.endorsements:
+            org = protos.identities.SerializedIdentity.FromString(each.endorser).mspid
+            each.signature = channel.peers[org].sign(answer + each.endorser)
+        self.closed()
+        creator = protos.common.SignatureHeader.FromString(self.payload.header.signature_header).creator
+        self.envelope.signature = channel.known[creator].sign(self.envelope.payload)
+        return bytes(self.envelope.SerializeToString())
+
     def closed(self) -> bytes:
         """The envelope again, with the signatures it had."""
         self.proposal.input = self.call.SerializeToString()
@@ -124,5 +154,6 @@ class Opened:
         self.body.action.proposal_response_payload = self.response.SerializeToString()
         self.transaction.actions[0].payload = self.body.SerializeToString()
         self.payload.data = self.transaction.SerializeToString()
+        self.payload.header.channel_header = self.header.SerializeToString()
         self.envelope.payload = self.payload.SerializeToString()
         return bytes(self.envelope.SerializeToString())

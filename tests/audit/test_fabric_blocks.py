@@ -17,27 +17,20 @@ from fl_client.audit.fabric.reader import header_bytes
 from fl_client.audit.fabric.rwset import summarised
 from fl_client.ledger.embedded import EmbeddedIdentities, EmbeddedIdentity
 from tests.audit import fabric_cases
-from tests.audit.conftest import Played
-from tests.audit.fabric_chain import Authorities, Channel
+from tests.audit.conftest import Fabric, Played
+from tests.audit.fabric_chain import Channel
 from tests.audit.fabric_forging import FabricForgery
 from tests.audit.forging import Forgery, replace
 from tests.world import ORGANISATIONS
 
 
-@pytest.fixture(scope="module")
-def channel(played: Played, tmp_path_factory: pytest.TempPathFactory) -> tuple[Channel, Path]:
-    """The honest job's evidence as a Fabric network would have it."""
-    directory = tmp_path_factory.mktemp("fabric")
-    plain = Forgery(played.file)
-    plain.write(directory / "embedded.zip")
-    made = Channel(Authorities(played.honest.world.identities), ORGANISATIONS, played.keys)
-    plain.raw = [block.SerializeToString() for block in made.chain(plain.blocks)]
-    plain.manifest = replace(plain.manifest, ledger="fabric", organisations=())
-    return made, plain.write(directory / "fabric.zip")
+@pytest.fixture
+def channel(fabric: Fabric) -> Fabric:
+    return fabric
 
 
 @pytest.fixture
-def forged(channel: tuple[Channel, Path]) -> FabricForgery:
+def forged(channel: Fabric) -> FabricForgery:
     return FabricForgery(channel[1])
 
 
@@ -189,10 +182,12 @@ def test_orderers_alone_cannot_change_a_score(channel, forged: FabricForgery, au
     assert set(audited(forged).classes) == {Class.CREATOR, Class.ENDORSEMENT, Class.SCORE}
 
 
-def test_a_majority_of_lying_endorsers_is_found_by_running_again(channel, forged: FabricForgery, audited):
-    made, file = channel
+def test_a_majority_of_lying_endorsers_is_found_by_running_again(
+    channel, played: Played, forged: FabricForgery, audited
+):
+    made, _ = channel
     record = next(place for place in [forged.find("Settlement:settle")])
-    plain = Forgery(file.parent / "embedded.zip")
+    plain = Forgery(played.file)
     plain.rewrite("Settlement:settle", lambda writes: _raise_score(writes))
     _, _, lie = plain.find("Settlement:settle")
     forged.chain[record.block].data.data[record.index] = made.envelope(lie)
@@ -212,8 +207,8 @@ def _raise_score(writes) -> None:
     "who",
     ["one organisation twice", "clients instead of peers", "a stranger's certificates", "nobody valid"],
 )
-def test_endorsements_that_do_not_count(channel, forged: FabricForgery, audited, who: str):
-    made, file = channel
+def test_endorsements_that_do_not_count(channel, played, forged: FabricForgery, audited, who: str):
+    made, _ = channel
     issue = made.authorities.identities.issue
     endorsers = {
         "one organisation twice": [made.peers["Org1MSP"], issue("Org1MSP", "peer1", "peer")],
@@ -224,16 +219,16 @@ def test_endorsements_that_do_not_count(channel, forged: FabricForgery, audited,
         "nobody valid": [issue("OrdererMSP", "peer0", "peer")],
     }[who]
     place = forged.find("Jobs:create")
-    _, _, record = Forgery(file.parent / "embedded.zip").find("Jobs:create")
+    _, _, record = Forgery(played.file).find("Jobs:create")
     forged.chain[place.block].data.data[place.index] = made.envelope(record, endorsers=endorsers)
     made.again(forged.chain)
     report = audited(forged)
     assert [(each.kind, each.tx_id) for each in report.findings] == [(Class.ENDORSEMENT, place.tx_id)]
 
 
-def test_a_creator_from_a_forged_authority(channel, forged: FabricForgery, audited):
-    made, file = channel
-    _, _, record = Forgery(file.parent / "embedded.zip").find("Token:transfer")
+def test_a_creator_from_a_forged_authority(channel, played, forged: FabricForgery, audited):
+    made, _ = channel
+    _, _, record = Forgery(played.file).find("Token:transfer")
     stranger = EmbeddedIdentities().issue("Org1MSP", "Admin@Org1MSP", "admin")
     nonce = b"0" * 24
     tx_id = hashlib.sha256(nonce + stranger.creator).hexdigest()
