@@ -10,6 +10,7 @@ import asyncio
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from fl_client.audit import FileEvidence, audit, export
 from fl_client.store import DirectoryStore
@@ -18,7 +19,7 @@ from tests.audit.stories import Play
 
 async def played(directory: Path, rounds: int, clients: int, transfers: int) -> Path:
     """The evidence of a job whose sponsor also pays one unit to somebody, over and over."""
-    terms = {
+    terms: dict[str, Any] = {
         "rounds": rounds,
         "max_participants": clients,
         "round_pool": 10**5,

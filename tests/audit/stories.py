@@ -8,16 +8,8 @@ from typing import Any
 
 from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
-from chaincode.records import (
-    TREASURY,
-    JobSpec,
-    RemoveOrganisation,
-    RoundState,
-    SpendTreasury,
-    Stage,
-    SuspendMember,
-    VoidRound,
-)
+from chaincode.proposals import RemoveOrganisation, SpendTreasury, SuspendMember, VoidRound
+from chaincode.records import TREASURY, JobSpec, RoundState, Stage
 from fl_client import aggregator
 from fl_client.audit import LiveEvidence
 from fl_client.ledger.embedded import EmbeddedLedger
