@@ -19,7 +19,7 @@ from consortium import UPDATE, Parties, Work, forged, revoke, until
 
 from chaincode.beacon import Beacon, DevSigner
 from chaincode.records import Phase
-from fl_client.errors import CandorError, Disagreement, ReadConflict, Refused, Unavailable
+from fl_client.errors import CandorError, CommitRejected, Disagreement, ReadConflict, Refused, Unavailable
 from fl_client.ledger.fabric import FabricLedger, sdk
 from network.identities import Identities
 from network.network import Network
@@ -233,13 +233,22 @@ def all_small(outcomes: Any) -> bool:
 
 
 async def refused_by_disagreement(all: Parties, call: Any, transient: dict[str, bytes]) -> None:
-    """Where one of two endorsers lies, nothing goes through."""
-    own = all.connections["Org1MSP"]
-    peers = tuple(peer for peer in own.peers if peer.msp_id != "Org2MSP")
-    with_liar = msgspec.structs.replace(own, peers=peers)
-    async with FabricLedger(with_liar, key=own.admin.key, certificate=own.admin.certificate) as ledger:
+    """Where one of two endorsers lies, nothing goes through; nor does what the liar alone has endorsed."""
+    async with sees(all, "Org1MSP", "Org3MSP") as ledger:
         with pytest.raises(Disagreement):
             await ledger.submit(*call, transient=transient)
+    async with sees(all, "Org3MSP") as ledger:  # a client that asks nobody else
+        with pytest.raises(CommitRejected, match="ENDORSEMENT_POLICY_FAILURE"):
+            await ledger.submit(*call, transient=transient)
+    assert (await all.state("attacked")).phase is Phase.SEALED
+
+
+def sees(all: Parties, *organisations: str) -> FabricLedger:
+    """The sponsor's admin, who knows the peers of these organisations alone."""
+    own = all.connections["Org1MSP"]
+    peers = tuple(peer for peer in own.peers if peer.msp_id in organisations)
+    connection = msgspec.structs.replace(own, peers=peers)
+    return FabricLedger(connection, key=own.admin.key, certificate=own.admin.certificate)
 
 
 def test_foreign_expired_and_revoked_certificates_are_nobody(network: Network, tmp_path: Path) -> None:
