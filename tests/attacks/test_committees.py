@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from chaincode import commitment
 from chaincode.encoding import domain
 from chaincode.records import Phase, Stage
 from tests.attacks.scenes import Scene, refused, scene, story
-from tests.contracts.panel import RIGHT, Panel
+from tests.contracts.panel import RIGHT, Panel, optimistic
 from tests.world import MODEL
 
 
@@ -59,3 +61,26 @@ async def test_a_committee_of_which_too_few_commit_is_replaced_without_another_w
     state = await panel.move(late=True)
     assert (state.stage, state.attempt) == (Stage.VOTE, 2), "a single answer of three decides nothing"
     assert state.forfeited == sorted(absent)
+
+
+NO_MODELS = ["", "model", RIGHT.upper(), RIGHT + "\n", RIGHT[:-1], "Qm" + "a" * 44]
+
+
+@pytest.mark.parametrize("model", NO_MODELS, ids=range(len(NO_MODELS)))
+@story
+async def test_nothing_but_a_cid_becomes_the_model(model):
+    alone = await Panel.settled(3, committee=1)
+    state = await alone.begin()
+    drawn = alone.members[state.committee[0]]
+    await refused(422, drawn.submit("Aggregation:aggregate", "job", 1, 1, model, {}))
+    poster = await Panel.settled(**optimistic())
+    await poster.begin()
+    assert (await poster.voted()).stage is Stage.POST
+    await refused(422, poster.post(model))
+    several = await Panel.settled()
+    committee = (await several.begin()).committee
+    await several.voted()
+    for member in committee:
+        await several.commit(member, model)
+    await several.move()
+    await refused(422, several.reveal(committee[0]))

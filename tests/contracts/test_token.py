@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
-from chaincode.records import SPENDABLE, TREASURY, Phase
+from chaincode.records import SPENDABLE, STATEMENT_PAGE, TREASURY, Phase
 from chaincode.shim import PeerError
 from chaincode.shim.memory import MemoryStub
 from fl_client import wallet
@@ -220,6 +221,8 @@ async def test_a_long_statement_and_many_credits_come_in_pages_without_gap_or_re
     lines = await world.view.statement(ORG2)
     assert len(lines) == len({line.id for line in lines}) == 130
     assert sum(line.amount for line in lines) == 130
+    page = msgspec.json.decode(await world.admin.evaluate("Token:statement", ORG2))
+    assert [each["id"] for each in page] == sorted(line.id for line in lines)[:STATEMENT_PAGE]
     assert len(await world.view.all_credits(ORG2)) == 130
 
 
