@@ -97,6 +97,9 @@ def scored(rule: str, raw: bytes) -> Score | Duplicates:
 def _pair_score(name: str, pair: Pair) -> Score:
     """The score of x against y."""
     rule = RULES[name]
+    for field, labels in (("z", pair.z), ("z2", pair.z2)):
+        if labels and not 0 <= min(labels) <= max(labels) < pair.alphabet:
+            raise ValueError(f"{field}: a label is outside [0, {pair.alphabet})")
     view = View(_column(pair.z), _column(pair.z2), _column(pair.margin))
     others = [_row(each) for each in pair.others]
     found = rule.pair(_row(pair.x), _row(pair.y), pair.alphabet, others, view)

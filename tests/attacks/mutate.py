@@ -235,11 +235,13 @@ def _head_end(statement: ast.stmt) -> int:
 
 
 def ranked(mutant: Mutant, reached: Reached) -> list[str]:
-    """The tests that reached the mutant's line: those that went on to the next one first, then the quick ones."""
-    following = getattr(mutant.edit.shown, "end_lineno", mutant.line) + 1  # where most guards refuse
-    refusing = set(reached.lines.get(f"{mutant.file}:{following}", []))
+    """The tests that reached the mutant's line: those that were refused there first, then the quick ones."""
+    following = getattr(mutant.edit.shown, "end_lineno", mutant.line) + 1
     found = reached.lines.get(f"{mutant.file}:{mutant.line}", [])
-    order = sorted(found, key=lambda test: (test not in refusing, reached.seconds[test]))
+    refused = set(reached.lines.get(f"{mutant.file}:{following}", []))  # most guards refuse on the next line,
+    if mutant.edit.kind in ("check", "weaker"):
+        refused = set(found) - refused  # a call before it
+    order = sorted(found, key=lambda test: (test not in refused, reached.seconds[test]))
     return [reached.names[test] for test in order]
 
 
