@@ -84,3 +84,16 @@ async def test_nothing_but_a_cid_becomes_the_model(model):
         await several.commit(member, model)
     await several.move()
     await refused(422, several.reveal(committee[0]))
+
+
+@story
+async def test_who_decides_alone_refuses_only_updates_that_there_are():
+    alone = await Panel.settled(3, committee=1)
+    state = await alone.begin()
+    drawn = alone.members[state.committee[0]]
+    stranger = f"Org1MSP:{'0' * 64}"
+    call = ("Aggregation:aggregate", "job", 1, 1, RIGHT)
+    await refused(422, drawn.submit(*call, {stranger: "missing"}))
+    await refused(400, drawn.submit(*call, {"Org1MSP": "missing"}))
+    await refused(400, drawn.submit(*call, {state.committee[0]: "dislike"}))
+    assert (await alone.state()).stage is Stage.SOLE

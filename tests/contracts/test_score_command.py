@@ -121,7 +121,15 @@ def test_what_is_wrong_is_said_in_one_sentence(rule, raw, said):
 
 
 @pytest.mark.parametrize(
-    "column", [{"z": [0]}, {"z": [0.5] * 12}, {"margin": None}, {"margin": [2**63] * 12}]
+    "column",
+    [
+        {"z": [0]},
+        {"z": [0.5] * 12},
+        {"margin": None},
+        {"margin": [2**63] * 12},
+        {"z": [3] * 12},
+        {"z2": [-1] * 12},
+    ],
 )
 def test_a_view_that_does_not_fit_is_refused(column):
     with pytest.raises(BadInput):
