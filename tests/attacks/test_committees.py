@@ -6,9 +6,10 @@ import pytest
 
 from chaincode import commitment
 from chaincode.encoding import domain
+from chaincode.proposals import SuspendMember
 from chaincode.records import Phase, Stage
 from tests.attacks.scenes import Scene, refused, scene, story
-from tests.contracts.panel import RIGHT, Panel, optimistic
+from tests.contracts.panel import RIGHT, WRONG, Panel, optimistic
 from tests.world import MODEL
 
 
@@ -97,3 +98,19 @@ async def test_who_decides_alone_refuses_only_updates_that_there_are():
     await refused(400, drawn.submit(*call, {"Org1MSP": "missing"}))
     await refused(400, drawn.submit(*call, {state.committee[0]: "dislike"}))
     assert (await alone.state()).stage is Stage.SOLE
+
+
+@story
+async def test_a_suspended_participant_owes_its_vote_and_may_not_challenge():
+    panel = await Panel.settled(**optimistic())
+    committee = (await panel.begin()).committee
+    outsider = next(member for member in panel.members if member not in committee)
+    await panel.world.pass_vote("suspend", SuspendMember(member=outsider))
+    await panel.world.pass_vote("and-another", SuspendMember(member=committee[1]))
+    assert (await panel.voted()).stage is Stage.POST
+    await panel.post(WRONG)
+    before = await panel.world.balance(outsider)
+    for member in (outsider, committee[1]):
+        await refused(403, panel.challenge(member))
+    assert await panel.world.balance(outsider) == before
+    assert (await panel.state()).stage is Stage.CHALLENGE

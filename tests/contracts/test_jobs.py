@@ -444,5 +444,12 @@ def _resolve(schema: Any, schemas: dict[str, Any]) -> None:
             _resolve(part, schemas)
 
 
+@pytest.mark.parametrize("asked", ["get", "round", "cancelled", "escrow"])
+@story
+async def test_nothing_is_said_of_a_job_that_is_not_there(asked):
+    world = await funded()
+    await refused(404, world.admin.evaluate(f"Jobs:{asked}", "nowhere"))
+
+
 def test_a_cid_of_another_form_is_not_a_models():
     assert cid.parse(cid.raw_cid(b"x")).codec == "raw"
