@@ -114,3 +114,19 @@ async def test_a_suspended_participant_owes_its_vote_and_may_not_challenge():
         await refused(403, panel.challenge(member))
     assert await panel.world.balance(outsider) == before
     assert (await panel.state()).stage is Stage.CHALLENGE
+
+
+@story
+async def test_the_first_answer_a_member_commits_to_stands():
+    panel = await Panel.settled()
+    first, *others = (await panel.begin()).committee
+    await panel.voted()
+    await panel.commit(first, RIGHT)
+    kept = panel.salts[1, first]
+    await refused(409, panel.commit(first, WRONG))
+    panel.salts[1, first] = kept
+    for member in others:
+        await panel.commit(member, RIGHT)
+    await panel.move()
+    await panel.reveal(first)
+    await refused(409, panel.reveal(first))

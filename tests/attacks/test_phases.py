@@ -262,3 +262,44 @@ async def test_a_close_and_a_commit_kept_back_together_are_both_dead_once_somebo
     world.wait_for((await world.state()).pairing_round)
     assert await together(joining, closing) == ["MVCC_READ_CONFLICT"] * 2
     assert len(await world.view.participants("job", 1)) == 3
+
+
+@story
+async def test_a_window_ends_with_its_deadline_to_the_second():
+    """A beacon of that very second closes, seals, counts missing reports and moves the aggregation on."""
+    at = await scene(4, committee=1, attempts=1)
+    world, period = at.world, at.world.terms.beacon.period
+
+    async def both_sides(deadline: int, transaction: str) -> None:
+        assert world.signer.info.time(world.signer.info.round_at(deadline)) == deadline
+        world.clock.time = deadline - period
+        await refused(425, world.admin.submit(transaction, "job", 1, world.beacon()))
+        world.clock.time = deadline
+        await world.admin.submit(transaction, "job", 1, world.beacon())
+
+    await at.to(Phase.COMMIT)
+    await both_sides((await world.state()).deadline, "Rounds:close")
+    await world.pair()
+    await at.reveal(but=at.members[:1])
+    await both_sides((await world.state()).deadline, "Rounds:seal")
+    for msp_id in ORGANISATIONS[:2]:
+        call = ("Settlement:missing", "job", 1, at.members[1].member_id)
+        await world.admins[msp_id].submit(*call)
+    sealed = (await world.state()).sealed_at
+    await both_sides(sealed + at.spec.missing_seconds, "Settlement:close-missing")
+    gone = {at.members[0].member_id, at.members[1].member_id}
+    await world.settle({member: work for member, work in at.works.items() if member not in gone})
+    await world.begin()
+    await both_sides((await world.state()).deadline, "Aggregation:finalise")
+    assert (await world.state()).phase is Phase.FINAL
+
+
+@story
+async def test_organisations_admitted_later_do_not_make_a_round_larger(monkeypatch):
+    at = await scene(0, max_members_per_org=4)
+    monkeypatch.setattr("chaincode.contracts.rounds.MAX_SLOTS", 6)  # two places for each of three
+    await at.world.open()
+    members = [await at.world.member(ORGANISATIONS[0], f"m{i}", at.spec.lock) for i in range(3)]
+    for who in members[:2]:
+        await at.world.commit(who, at.work(who))
+    await refused(422, at.world.commit(members[2], at.work(members[2])))
