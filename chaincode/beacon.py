@@ -161,10 +161,10 @@ def _signature(text: str) -> G1Point:
         point = G1Point.from_compressed_bytes(data)
     except ValueError:
         raise ValueError("the signature is not a point of the subgroup of G1") from None
-    if point == G1Point.identity():
-        raise ValueError("the signature is the point at infinity")
     if not point.is_in_subgroup() or bytes(point.to_compressed_bytes()) != data:
         raise ValueError("the signature is not a canonical point of the subgroup of G1")
+    if point == G1Point.identity():
+        raise ValueError("the signature is the point at infinity")
     return point
 
 
@@ -177,10 +177,10 @@ def _public_key(text: str) -> G2Point:
         point = G2Point.from_compressed_bytes(data)
     except ValueError:
         raise ValueError("the public key is not a point of the subgroup of G2") from None
-    if point == G2Point.identity():
-        raise ValueError("the public key is the point at infinity")
     if not point.is_in_subgroup() or bytes(point.to_compressed_bytes()) != data:
         raise ValueError("the public key is not a canonical point of the subgroup of G2")
+    if point == G2Point.identity():
+        raise ValueError("the public key is the point at infinity")
     return point
 
 

@@ -107,7 +107,7 @@ GOOD = SIGNER.sign(1).signature
         (GOOD + "\n", "hex"),
         (" " + GOOD[1:], "hex"),
         (INFINITY_G1, "infinity"),
-        ("e0" + "00" * 47, "infinity"),  # infinity with the sign bit set
+        ("e0" + "00" * 47, "canonical"),  # infinity with the sign bit set
         ("40" + "00" * 47, "subgroup"),  # not compressed
         (f"{FIELD_PRIME + 4 | 1 << 383:096x}", "subgroup"),  # x not reduced
         (off_curve(), "subgroup"),
@@ -121,6 +121,31 @@ def test_a_signature_that_is_not_the_rounds_is_refused(signature: str, reason: s
     for _ in range(2):  # the second time from the cache
         with pytest.raises(BadBeacon, match=reason):
             verify(INFO, Beacon(1, signature))
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("c0" + "00" * 95, "infinity"),
+        ("e0" + "00" * 95, "canonical"),
+        (off_subgroup(G2Point, 96), "subgroup"),
+    ],
+)
+def test_a_key_that_is_no_key_is_refused_with_its_reason(key: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^public_key: .*{reason}"):
+        msgspec.structs.replace(INFO, public_key=key).check()
+
+
+def test_the_subgroup_is_checked_whatever_the_library_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for group in (G1Point, G2Point):
+        lenient = type("Lenient", (), {"from_compressed_bytes": group.from_compressed_bytes_unchecked})
+        lenient.identity = group.identity  # type: ignore[attr-defined]
+        monkeypatch.setattr(f"chaincode.beacon.{group.__name__}", lenient)
+    with pytest.raises(ValueError, match="public_key: .*canonical point of the subgroup"):
+        msgspec.structs.replace(INFO, public_key=off_subgroup(G2Point, 96)).check()
+    monkeypatch.setattr("chaincode.beacon.G2Point", G2Point)
+    with pytest.raises(BadBeacon, match="canonical point of the subgroup"):
+        verify(INFO, Beacon(77, off_subgroup(G1Point, 48)))
 
 
 def test_a_true_signature_has_one_form_only() -> None:
