@@ -53,7 +53,15 @@ UNIT = [
         "mechanism_paper",
         "report",
     ),
-    *("mtpp_duplicates", "mtpp_payment", "mtpp_rules", "mtpp_vectors", "scores_by_hand", "view"),
+    *(
+        "mtpp_duplicates",
+        "mtpp_payment",
+        "mtpp_rules",
+        "mtpp_vectors",
+        "pure_bounds",
+        "scores_by_hand",
+        "view",
+    ),
 ]
 SUITE = ["tests/attacks", "tests/contracts", "tests/incentives/test_mechanisms.py"]
 SUITE += [f"tests/unit/test_{each}.py" for each in UNIT]
