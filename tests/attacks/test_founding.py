@@ -120,6 +120,15 @@ async def test_an_organisation_of_the_channel_that_is_not_in_the_consortium_has_
 
 
 @story
+async def test_open_registration_is_open_to_the_consortiums_organisations_alone():
+    world = World(registration=Registration(pre_known=False))
+    admit_to_channel(world)
+    await world.found()
+    await world.client(ORGANISATIONS[0], "client").submit("Registry:register", [])
+    await refused(403, world.client("Org4MSP", "client").submit("Registry:register", []))
+
+
+@story
 async def test_one_organisation_has_one_vote_however_often_it_votes():
     world = World()
     await world.found()

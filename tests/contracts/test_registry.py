@@ -130,6 +130,20 @@ async def test_a_permission_can_be_taken_back_until_it_is_used():
     assert (await member_of(world, client.member_id)).status == "active"
 
 
+@story
+async def test_an_allowed_enrolment_id_can_be_taken_back_by_its_own_admin_alone():
+    world = World()
+    await world.found()
+    client, admin = world.client(ORG1, "c"), world.admins[ORG1]
+    await refused(409, admin.submit("Registry:disallow-name", "c"))
+    await admin.submit("Registry:allow-name", "c")
+    await refused(409, admin.submit("Registry:allow-name", "c"))
+    await refused(409, world.admins[ORG2].submit("Registry:disallow-name", "c"))
+    await refused(403, client.submit("Registry:disallow-name", "c"))
+    await admin.submit("Registry:disallow-name", "c")
+    await refused(403, client.submit("Registry:register", []))
+
+
 @pytest.mark.parametrize("name", ["", "a b", "../x", "a/b", "a\n", "ü", "x" * 129])
 @story
 async def test_odd_enrolment_ids_are_refused(name):
