@@ -42,14 +42,6 @@ LABELS, ITEMS = 4, 400
 SIZE = views.size(ITEMS)
 
 
-class Terms(Scenario):
-    """The demo's numbers under matched blocks."""
-
-    @property
-    def rule(self) -> str:
-        return "matched-blocks"
-
-
 @dataclass
 class Played:
     """The job when it was over."""
@@ -66,7 +58,7 @@ class Played:
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     directory = tmp_path_factory.mktemp("views")
-    scenario = Terms(clients=MEMBERS, rounds=ROUNDS, price=1000, mechanism="per-round")
+    scenario = Scenario(clients=MEMBERS, rounds=ROUNDS, price=1000, mechanism="per-round")
     stage = bring_up(scenario, directory / "network", silent)
     try:
         yield asyncio.run(_play(stage, scenario, directory))
@@ -98,16 +90,14 @@ async def create(cast: Cast) -> None:
         public_set=await cast.stage.store.put(b"public"),
         model_bytes=2 * len(model),
         roster=[player.member for player in cast.stage.players],
+        public_view=await cast.stage.store.put(view),
     )
     spec = msgspec.structs.replace(
         spec,
-        public_view=await cast.stage.store.put(view),
-        agree_view=True,
         public_items=ITEMS,
         tasks=300,
         scored_tasks=240,
         alphabet=LABELS,
-        committee=3,
         aggregate_seconds=WINDOW,
     )
     sponsor = cast.play.sponsor
