@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from step_nine import WINDOW, Cast
 
 from chaincode import view as views
 from chaincode.mechanisms.per_round import combine
@@ -34,7 +35,6 @@ from fl_client.training.views import public_view
 from network.progress import silent
 from tests import aggregation_faults as faults
 from tests.contracts.test_view_agents import Copier
-from tests.network.test_aggregation_whole import WINDOW, Cast
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(420)]
 NAME, ROUNDS, MEMBERS, COPIER = "views", 2, 6, 5
@@ -68,7 +68,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 
 async def _play(stage, scenario: Scenario, directory: Path) -> Played:
     async with stage, AsyncExitStack() as stack:
-        cast = Cast(stage, Play(stage, scenario, print), directory)
+        cast = Cast(stage, Play(stage, scenario, print), directory, "")
         await cast.enter(stack)
         await cast.found(1)
         await create(cast)
