@@ -60,7 +60,7 @@ _ROUND_FIELDS = {
     ),
     Class.PARTICIPANT: ("set_aside",),
 }
-_OF_A_JOB = ("round", "outcome", "lock", "reveal", "escrow")
+_OF_A_JOB = ("round", "outcome", "lock", "reveal", "escrow", "opened", "view")
 _SLASHES = ("slash", "bond-lost", "bond-won", "negative-payment")
 
 

@@ -32,7 +32,9 @@ def demo(
     ] = "",
     aggregation: Annotated[
         Literal["single", "majority", "optimistic"],
-        typer.Option(help="Who aggregates: one drawn client, or a committee of three in either way."),
+        typer.Option(
+            help="Who aggregates: one drawn client (three with per-round), or a committee of three in either way."
+        ),
     ] = "single",
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
     out: Annotated[Path, typer.Option(help="Where result, table and picture go.")] = Path("out"),

@@ -53,6 +53,11 @@ class Scenario:
         """BadInput for a cast that cannot be played, before anything is started."""
         if not 4 <= self.clients <= MOST_CLIENTS:
             raise BadInput(f"{self.clients} clients are not between 4 and {MOST_CLIENTS}")
+        if self.agrees and self.aggregation == "optimistic":
+            raise BadInput(
+                f"mechanism {self.mechanism} takes a committee of which all publish their views",
+                "Leave --aggregation out, or take majority",
+            )
         self.parts  # noqa: B018 (it is for the errors)
 
     @property
@@ -83,8 +88,17 @@ class Scenario:
         return {"seed": self.seed, "public_items": PUBLIC_ITEMS}
 
     @property
+    def agrees(self) -> bool:
+        """Whether a committee agrees on what each round's model answers, so that its copiers earn nothing."""
+        mechanism = MECHANISMS[self.mechanism]
+        return mechanism.local_only and not mechanism.vests
+
+    @property
     def rule(self) -> str:
-        """Correlated Agreement as in the paper, Dasgupta-Ghosh where models saw private data alone."""
+        """Correlated Agreement as in the paper; where models saw private data alone Dasgupta-Ghosh, or matched
+        blocks where there is a public model."""
+        if self.agrees:
+            return "matched-blocks"
         return "dasgupta-ghosh" if MECHANISMS[self.mechanism].local_only else "correlated-agreement"
 
     @property
@@ -98,14 +112,23 @@ class Scenario:
         return (self.stake + self.bond) * 2
 
     def spec(
-        self, pace: Pace, *, model: str, public_set: str, model_bytes: int, roster: list[str]
+        self,
+        pace: Pace,
+        *,
+        model: str,
+        public_set: str,
+        model_bytes: int,
+        roster: list[str],
+        public_view: str = "",
     ) -> JobSpec:
-        """The job as it is created on chain."""
+        """The job as it is created on chain; `public_view`: of the initial model, where views are agreed on."""
         most = best_gain(RULES[self.rule], SCORED, ALPHABET, self.price)
         vests = MECHANISMS[self.mechanism].vests
         return JobSpec(
             model=model,
             public_set=public_set,
+            public_view=public_view,
+            agree_view=self.agrees,
             model_bytes=model_bytes,
             public_items=PUBLIC_ITEMS,
             tasks=TASKS,
@@ -129,7 +152,7 @@ class Scenario:
             missing_seconds=pace.window,
             aggregate_seconds=pace.window,
             aggregation="optimistic" if self.aggregation == "optimistic" else "majority",
-            committee=1 if self.aggregation == "single" else 3,
+            committee=1 if self.aggregation == "single" and not self.agrees else 3,
             challenge_rounds=2 * pace.gap + 1 if self.aggregation == "optimistic" else 0,
             light_check=vests,
         )

@@ -20,6 +20,7 @@ from fl_client.participant import learner
 from fl_client.results import Client, JobResult, Outcome, Round, Supply, money
 from fl_client.steps import Learner
 from fl_client.training import parameters
+from fl_client.training.views import public_view
 
 Progress = Callable[[str], None]
 PATIENCE = 180.0  # seconds without any change of phase until the demo gives up
@@ -143,9 +144,18 @@ class Play:
             public_set=await self.stage.store.put(own.public_set()),
             model_bytes=len(model) + 1024,
             roster=[player.member for player in self.stage.players],
+            public_view=await self._first_view(own) if self.scenario.agrees else "",
         )
         credits = await self.view.credits(self.sponsor, spec.pool)
         await self._patiently(self.sponsor, "Jobs:create", self.scenario.job, spec, self.sponsor, credits)
+
+    async def _first_view(self, own: Learner) -> str:
+        """What the initial model answers on the public items, in the store."""
+        trainer, problem = own.trainer, own.problem
+        view = await asyncio.to_thread(
+            public_view, trainer, trainer.initial(), problem.public(), problem.alphabet
+        )
+        return await self.stage.store.put(view)
 
     async def watch(self, number: int) -> RoundState:
         """Follow one round; nobody here pushes it, its clients do."""
@@ -261,12 +271,18 @@ class Play:
 def notes(result: JobResult) -> list[str]:
     """What the figures show, said plainly."""
     found = []
-    if not MECHANISMS[result.mechanism].vests:
+    mechanism = MECHANISMS[result.mechanism]
+    if mechanism.local_only and not mechanism.vests:
+        found.append(
+            "scored by matched blocks, on a view of each round's model on which the committee agreed: who copies that "
+            "model earns nothing, who trains on labels that others have revealed may (docs/incentives.md)"
+        )
+    elif not mechanism.vests:
         found.append(
             f"mechanism {result.mechanism} pays whoever copies the public model: from the third round on about as "
             "much as the honest, without any data (docs/mechanism.md)"
         )
-        found += _copied(result)
+    found += [] if mechanism.vests else _copied(result)
     if any(outcome.score is None for each in result.rounds for outcome in each.outcomes.values()):
         found.append(
             "scored once, before any public model existed; every later round paid the same again to those "

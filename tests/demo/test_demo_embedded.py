@@ -27,6 +27,9 @@ def demo(out: Path, *options: str) -> JobResult:
     return msgspec.json.decode(done.stdout, type=JobResult, strict=True)
 
 
+AGREED = ("--mechanism", "per-round", "--aggregation", "optimistic")
+
+
 @pytest.fixture(scope="module")
 def vested(tmp_path_factory: pytest.TempPathFactory) -> tuple[JobResult, Path]:
     out = tmp_path_factory.mktemp("vested")
@@ -123,6 +126,18 @@ def test_under_the_papers_mechanism_who_copies_the_global_model_profits_and_the_
     assert result.supply.minted == result.supply.held
 
 
+def test_where_the_committee_agrees_on_views_who_copies_the_global_model_earns_exactly_nothing(
+    tmp_path: Path,
+) -> None:
+    result = demo(tmp_path, "--rounds", "2", "--mechanism", "per-round")
+    (copier,) = members(result, "copy-global")
+    assert [each.outcomes[copier].score for each in result.rounds] == [0, 0]
+    assert result.accuracy[1] > result.accuracy[0], "in round 2 there is a model worth copying"
+    for each in result.rounds:
+        assert all(each.outcomes[member].payment > 500 for member in members(result, "honest"))
+    assert "who copies that model earns nothing" in " ".join((tmp_path / "table.txt").read_text().split())
+
+
 def test_a_seed_decides_data_model_and_training(vested: tuple[JobResult, Path], tmp_path: Path) -> None:
     """Not the draws: those come from beacons, and keys are new in every run."""
     again = demo(tmp_path, "--rounds", "1")
@@ -146,7 +161,9 @@ def test_attackers_of_the_lab_play_in_a_job_and_read_its_past(tmp_path: Path) ->
     assert later == [0, 0], "its own old update, found on the chain, is not valid again"
 
 
-@pytest.mark.parametrize("options", [("--mechanism", "none"), ("--cast", "lazy"), ("--cast", "exact-copies")])
+@pytest.mark.parametrize(
+    "options", [("--mechanism", "none"), ("--cast", "lazy"), ("--cast", "exact-copies"), AGREED]
+)
 def test_what_cannot_be_played_is_said_at_once(options: tuple[str, ...], tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "fl_client.cli", "demo", "--embedded", "--out", str(tmp_path), *options]
     done = subprocess.run(argv, capture_output=True, check=False)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from step_nine import WINDOW, Cast
 
 from chaincode import view as views
 from chaincode.mechanisms.per_round import combine
@@ -34,20 +35,11 @@ from fl_client.training.views import public_view
 from network.progress import silent
 from tests import aggregation_faults as faults
 from tests.contracts.test_view_agents import Copier
-from tests.network.test_aggregation_whole import WINDOW, Cast
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(420)]
 NAME, ROUNDS, MEMBERS, COPIER = "views", 2, 6, 5
 LABELS, ITEMS = 4, 400
 SIZE = views.size(ITEMS)
-
-
-class Terms(Scenario):
-    """The demo's numbers under matched blocks."""
-
-    @property
-    def rule(self) -> str:
-        return "matched-blocks"
 
 
 @dataclass
@@ -66,7 +58,7 @@ class Played:
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     directory = tmp_path_factory.mktemp("views")
-    scenario = Terms(clients=MEMBERS, rounds=ROUNDS, price=1000, mechanism="per-round")
+    scenario = Scenario(clients=MEMBERS, rounds=ROUNDS, price=1000, mechanism="per-round")
     stage = bring_up(scenario, directory / "network", silent)
     try:
         yield asyncio.run(_play(stage, scenario, directory))
@@ -76,7 +68,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 
 async def _play(stage, scenario: Scenario, directory: Path) -> Played:
     async with stage, AsyncExitStack() as stack:
-        cast = Cast(stage, Play(stage, scenario, print), directory)
+        cast = Cast(stage, Play(stage, scenario, print), directory, "")
         await cast.enter(stack)
         await cast.found(1)
         await create(cast)
@@ -98,16 +90,14 @@ async def create(cast: Cast) -> None:
         public_set=await cast.stage.store.put(b"public"),
         model_bytes=2 * len(model),
         roster=[player.member for player in cast.stage.players],
+        public_view=await cast.stage.store.put(view),
     )
     spec = msgspec.structs.replace(
         spec,
-        public_view=await cast.stage.store.put(view),
-        agree_view=True,
         public_items=ITEMS,
         tasks=300,
         scored_tasks=240,
         alphabet=LABELS,
-        committee=3,
         aggregate_seconds=WINDOW,
     )
     sponsor = cast.play.sponsor
