@@ -18,7 +18,7 @@ from chaincode.records import JobSpec
 from fl_client.errors import BadInput
 
 ACCURACIES = (0.6, 0.7, 0.8, 0.9, 0.95)
-SHARP = "qualify-and-vest-sharp"
+FLOOR, SHARP = "qualify-and-vest-floor", "qualify-and-vest-sharp"
 ENOUGH_TASKS, ENOUGH_CLIENTS = 500, 6  # what the measurements were made with at least
 
 
@@ -77,6 +77,7 @@ class Plan(msgspec.Struct, frozen=True):
     attacks: list[Attack]
     measured: str  # where the figures on attacks are from
     unsafe: list[Unsafe]
+    consider: list[Unsafe]  # terms that another choice may suit better, with what speaks for it and against
 
 
 # whole jobs with trained models, digits and C = 10, from even to strongly skewed labels: docs/incentives.md
@@ -179,6 +180,7 @@ def plan(
         attacks=_known(spec) if rows is None else _measured(rows),
         measured="the lab's rows" if lab is not None else "docs/incentives.md",
         unsafe=[Unsafe(*each) for each in (*job_terms.warnings(spec), *unsafe(spec))],
+        consider=[Unsafe(*each) for each in _choices(spec)],
     )
 
 
@@ -197,6 +199,23 @@ def unsafe(spec: JobSpec) -> Iterator[tuple[str, str]]:
     """Terms under which the mechanism promises less, as (field, why)."""
     for rule in (_size, _people, _incentives, _committee):
         yield from rule(spec)
+
+
+def _choices(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    if not MECHANISMS[spec.mechanism].vests:
+        return
+    if spec.mechanism not in (FLOOR, SHARP):
+        yield (
+            "mechanism",
+            f"{FLOOR}, where members hold about as much of the same labels each: a tenth of the data then earns "
+            "FLOOR_RANGE of full pay instead of PLAIN_RANGE; all pay is about half as high at the same price",
+        )
+    if not spec.pay_by_organisation and spec.max_members_per_org > 1:
+        yield (
+            "pay_by_organisation",
+            "true, where organisations' members are not known to hold data of their own: identities that share data "
+            "then earn one pay and not up to 1.9; so do an organisation's two honest clients",
+        )
 
 
 def _size(spec: JobSpec) -> Iterator[tuple[str, str]]:
@@ -239,6 +258,12 @@ def _people(spec: JobSpec) -> Iterator[tuple[str, str]]:
 def _incentives(spec: JobSpec) -> Iterator[tuple[str, str]]:
     mechanism = MECHANISMS[spec.mechanism]
     copied = "the public model's labels or "
+    if spec.mechanism in (FLOOR, SHARP):
+        yield (
+            "mechanism",
+            f"{spec.mechanism} is for members who hold about as much of the same labels each: who honestly holds a "
+            "tenth of what the others do earns next to nothing, or loses",
+        )
     if not mechanism.vests and spec.rounds >= 3:
         yield (
             "mechanism",
@@ -287,9 +312,15 @@ def _expected(spec: JobSpec, accuracy: float | None, score: float | None) -> lis
         assumed = honest_score(spec.rule, spec.alphabet, each)
         if assumed is None:
             return []
-        squared = spec.mechanism == SHARP  # the product of two halves
-        found.append(_paid(spec, each, assumed * abs(assumed) if squared else assumed))
+        found.append(_paid(spec, each, _paid_share(spec.mechanism, assumed)))
     return found
+
+
+def _paid_share(mechanism: str, score: float) -> float:
+    """What the mechanism pays for a score that all have; with a floor: where labels are even."""
+    if mechanism == SHARP:
+        return score * abs(score)  # the product of two halves
+    return score - max(0.0, score) / 2 if mechanism == FLOOR else score
 
 
 def _paid(spec: JobSpec, accuracy: float | None, score: float, world: str = "") -> Expected:

@@ -202,6 +202,8 @@ def plan_lines(found: Plan) -> list[str]:
         "",
         "Think again about" if found.unsafe else "No term stands out as unsafe.",
         *(f"  {each.field} {each.why}" for each in found.unsafe),
+        *(["Consider"] if found.consider else []),
+        *(f"  {each.field} {each.why}" for each in found.consider),
     ]
     return lines
 

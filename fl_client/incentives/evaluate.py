@@ -42,10 +42,12 @@ class Scheme(msgspec.Struct, frozen=True, order=True):
 
 
 class Honest(msgspec.Struct, frozen=True):
-    """A world in which everybody is honest: scheme → pay, and whether somebody was flagged as a duplicate."""
+    """A world in which everybody is honest: scheme → pay, and whether somebody was flagged as a duplicate; and the
+    share of all rounds' updates that the light check refused."""
 
     pay: dict[str, Pay]
     flagged: dict[str, bool]
+    refused: float = 0.0
 
 
 class Attack(msgspec.Struct, frozen=True):
@@ -99,7 +101,9 @@ class Stage:
         for scheme in self.schemes:
             reports = self.reports(scheme.plays.local_only)
             pay[str(scheme)], flagged[str(scheme)] = self._pay(scheme, reports, self.world.honest, [])
-        return Honest(pay, flagged)
+        counted = sum(map(len, self.world.honest.valid))
+        sent = len(self.world.honest.valid) * self.world.setting.clients
+        return Honest(pay, flagged, round(1 - counted / sent, 6))
 
     def attack(self, name: str, place: int, size: int) -> Attack:
         """What ``name`` earns in the place of client ``place``; ``size``: a coalition's, where it may choose."""

@@ -111,13 +111,14 @@ def fairness_table(rows: Sequence[Fairness]) -> Table:
         "worst\n÷ mean",
         "below\nzero",
         "worlds\nflagged",
+        "updates\nrefused",
         "rank corr.:\naccuracy",
         "leave-\none-out",
         "\nShapley",
     )
     for row in rows:
         values = (row.with_accuracy, row.with_leave_one_out, row.with_shapley)
-        shares = (f"{row.below_zero:.1%}", f"{row.flagged:.1%}")
+        shares = (f"{row.below_zero:.1%}", f"{row.flagged:.1%}", f"{row.refused:.1%}")
         name = f"{row.mechanism} {_SHORT.get(row.rule, row.rule)}"
         grid.add_row(name, f"{row.honest_pay:.2f}", f"{row.worst_share:.2f}", *shares, *map(_number, values))
     return grid

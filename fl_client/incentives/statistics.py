@@ -51,6 +51,7 @@ class Fairness(msgspec.Struct, frozen=True):
     worst_share: float  # the worst-paid client's pay ÷ the mean, averaged over worlds
     below_zero: float  # share of clients whose pay is negative
     flagged: float  # share of worlds in which somebody is taken for a duplicate
+    refused: float  # share of honest updates that the light check refuses
     with_accuracy: float | None = None
     with_leave_one_out: float | None = None
     with_shapley: float | None = None
@@ -118,6 +119,7 @@ def fairness(scheme: Scheme, worlds: Sequence[tuple[Setting, Honest, Contributio
         _round(np.mean([t.min() / m for t, m in zip(totals, means, strict=True) if m])),
         _round(np.mean(np.concatenate(totals) < 0)),
         _round(np.mean([honest.flagged[key] for _, honest, _ in worlds])),
+        _round(np.mean([honest.refused for _, honest, _ in worlds])),
         *(
             _mean(
                 rank_correlation(total, c.measures[name].values)

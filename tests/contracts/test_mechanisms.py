@@ -484,6 +484,21 @@ async def test_near_duplicates_share_one_pay_in_every_round() -> None:
 
 
 @story
+async def test_with_a_floor_even_clients_earn_about_half_and_an_idle_one_is_charged_once() -> None:
+    idle = np.random.default_rng(5).integers(0, ALPHABET, TASKS)
+    gains = []
+    for mechanism in ("qualify-and-vest", "qualify-and-vest-floor"):
+        job = await Job.ready([*honest(5), idle], rounds=2, mechanism=mechanism)
+        await job.play([1, 2])
+        gained = await job.gains()
+        gains.append([gained.get(member, 0) for member in job.ids])
+        await job.over()
+    (*plain, lucky), (*floored, charged) = gains
+    assert all(0.3 * one < other < 0.7 * one for one, other in zip(plain, floored, strict=True))
+    assert -worst_loss(DG, TASKS, ALPHABET, PRICE) <= charged < min(0, lucky)
+
+
+@story
 async def test_an_organisations_members_share_one_pay_where_the_job_says_so() -> None:
     job = await Job.ready(honest(6), rounds=2, pay_by_organisation=True)
     await job.play([1, 2])

@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from fl_client.incentives.evaluate import Attack, Honest, Scheme
 from fl_client.incentives.measures.shapley import Game, sampled_shapley, shapley
@@ -40,12 +41,13 @@ def test_a_coalition_is_held_against_one_honest_pay() -> None:
 def test_fairness_of_two_worlds() -> None:
     worlds = [
         (SETTING, honest([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]), None),
-        (SETTING, honest([-1.0, 2.0, 5.0], [-1.0, 2.0, 5.0]), None),
+        (SETTING, replace(honest([-1.0, 2.0, 5.0], [-1.0, 2.0, 5.0]), refused=0.25), None),
     ]
     found = fairness(SCHEME, worlds)
     assert found.honest_pay == 4.0
     assert found.worst_share == pytest.approx((0.5 - 0.5) / 2)
     assert found.below_zero == pytest.approx(1 / 6, abs=1e-4)
+    assert found.refused == 0.125
     assert found.with_shapley is None
 
 

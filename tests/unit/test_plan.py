@@ -17,6 +17,7 @@ from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
 from chaincode.records import JobSpec
 from fl_client.cli.app import app
+from fl_client.cli.job import plan_lines
 from fl_client.errors import BadInput
 from fl_client.plan import honest_score, plan
 
@@ -86,6 +87,24 @@ def test_an_unsafe_term_is_named_with_its_reason(field: str, changes: dict[str, 
     found = plan(spec(**changes)).unsafe
     assert {each.field for each in found} == {field}
     assert all(each.why for each in found)
+
+
+def test_it_says_when_another_mechanism_or_one_pay_an_organisation_suits_better() -> None:
+    def considered(**changes: Any) -> list[str]:
+        return [each.field for each in plan(spec(**changes)).consider]
+
+    assert considered() == ["mechanism", "pay_by_organisation"]
+    assert considered(pay_by_organisation=True) == ["mechanism"]
+    assert considered(max_members_per_org=1, mechanism="qualify-and-vest-sharp") == []
+    assert considered(mechanism="paper") == []
+    assert "qualify-and-vest-floor" in plan(spec()).consider[0].why
+    assert "Consider" in "\n".join(plan_lines(plan(spec())))
+
+
+def test_a_floor_halves_the_pay_of_equals_and_is_named_for_even_data() -> None:
+    floored = plan(spec(mechanism="qualify-and-vest-floor"), accuracy=0.9)
+    assert floored.honest[0].score == pytest.approx(plan(spec(), accuracy=0.9).honest[0].score / 2, abs=1e-4)
+    assert [each.field for each in floored.unsafe] == ["mechanism"]
 
 
 def test_what_would_be_refused_shows_without_a_network() -> None:
