@@ -40,7 +40,7 @@ def demo(directory: Path, *options: str) -> subprocess.Popen[str]:
     """`candor demo` in a process of its own: reports in every round, each against four drawn peers."""
     argv = [
         *(sys.executable, "-m", "fl_client.cli", "demo", "--rounds", str(ROUNDS), "--clients", str(CLIENTS)),
-        *("--mechanism", "paper", "--directory", str(directory / "network")),
+        *("--mechanism", "paper", "--cast", "random,data-10", "--directory", str(directory / "network")),
         *("--out", str(directory / "out"), *options),
     ]
     log = (directory / "demo.log").open("w")
