@@ -179,13 +179,13 @@ class Cast:
             roster=[player.member for player in self.stage.players],
         )
         optimistic = story.terms["aggregation"] == "optimistic"
-        spec = msgspec.structs.replace(
-            spec,
-            rounds=1,
-            aggregate_seconds=WINDOW,
-            challenge_rounds=WINDOW if optimistic else 0,
+        terms = {
+            "rounds": 1,
+            "aggregate_seconds": WINDOW,
+            "challenge_rounds": WINDOW if optimistic else 0,
             **story.terms,
-        )
+        }
+        spec = msgspec.structs.replace(spec, **terms)
         sponsor = self.play.sponsor
         credits = await self.view.credits(sponsor, spec.pool)
         await self.stage.admin(sponsor).submit("Jobs:create", name, spec, sponsor, credits)
