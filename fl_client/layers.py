@@ -208,9 +208,7 @@ class Layers:
         if (state.round, own.organisation) in self._said:
             return
         seat = self.seat
-        if own.partial:
-            await seat.store.pin(own.partial)
-        name = await seat.store.put(own.encode())
+        name = await seat.store.keep(own.encode())
         try:
             await seat.ledger.submit("Aggregation:partial", seat.job.id, state.round, own.organisation, name)
         except Refused as refusal:

@@ -63,11 +63,6 @@ class Shelf(Store):
         elif cid not in self.shared:
             raise NotStored(f"nobody serves {cid}")
 
-    async def keep(self, data: bytes) -> str:
-        name = cid.file_cid(data)
-        self.own[name] = data
-        return name
-
 
 class Patient(Shelf):
     """Waits for what nobody serves, as a network of stores does: much longer than any window."""
