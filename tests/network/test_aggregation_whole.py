@@ -31,6 +31,7 @@ OPTIMISTIC = {**MAJORITY, "aggregation": "optimistic"}
 def stories() -> dict[str, Story]:
     return {
         "lying": Story(MAJORITY, faults.Lying, (1,)),
+        "replaced": Story({**MAJORITY, "aggregate_seconds": 40}, faults.Lying, processes=True),
         "copying": Story(MAJORITY, faults.Copying, (1,)),
         "offline": Story(MAJORITY, faults.Silent, (1, 2)),
         "nobody-decides": Story({**MAJORITY, "attempts": 1}, faults.Mute, (1, 2)),
@@ -92,7 +93,7 @@ def test_the_right_model_becomes_final(played: dict[str, Story], name: str) -> N
     assert len(state.valid) == {"bad-updates": 3, "unfit-updates": 3, "served-at-home": 5}.get(name, 6)
 
 
-@pytest.mark.parametrize("name", ["lying", "copying", "silent-poster", "two-layers"])
+@pytest.mark.parametrize("name", ["lying", "replaced", "copying", "silent-poster", "two-layers"])
 def test_the_faulty_member_loses_its_bond_to_the_treasury(played: dict[str, Story], name: str) -> None:
     state = played[name].state
     assert state is not None

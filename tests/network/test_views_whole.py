@@ -34,7 +34,7 @@ from fl_client.training.views import public_view
 from network.progress import silent
 from tests import aggregation_faults as faults
 from tests.contracts.test_view_agents import Copier
-from tests.network.test_aggregation_whole import WINDOW, Cast
+from tests.network.step_nine import WINDOW, Cast
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(420)]
 NAME, ROUNDS, MEMBERS, COPIER = "views", 2, 6, 5
