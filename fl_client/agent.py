@@ -17,6 +17,7 @@ from chaincode.records import Phase, RoundState
 from fl_client import steps
 from fl_client.committee import Aggregator
 from fl_client.errors import (
+    BadBeacon,
     CandorError,
     CommitTimeout,
     Disagreement,
@@ -28,7 +29,7 @@ from fl_client.errors import (
 from fl_client.steps import Seat
 
 log = logging.getLogger(__name__)
-PASSING = (ReadConflict, CommitTimeout, Disagreement, NotStored, Unavailable)
+PASSING = (BadBeacon, ReadConflict, CommitTimeout, Disagreement, NotStored, Unavailable)
 
 
 class Agent:

@@ -15,6 +15,7 @@ from chaincode import cid, commitment, scoring
 from chaincode.records import Reason, RoundState, Stage
 from fl_client import aggregator
 from fl_client.errors import BadInput, CandorError, Disagreement, NotStored, TooLarge
+from fl_client.inside import shares_work
 from fl_client.journal import Answer
 from fl_client.layers import Layers
 from fl_client.named import resolve
@@ -30,7 +31,7 @@ class Aggregator:
 
     def __init__(self, seat: Seat) -> None:
         self.seat, self.views = seat, PublicViews(seat)
-        self._layers = Layers(seat) if seat.job.spec.strategy == "two-layer" else None
+        self._layers = Layers(seat) if shares_work(seat.job.spec) else None
         self._done: set[tuple[int, int, Stage]] = set()
         self._latest: tuple[tuple[int, list[str]], bytes] | None = None
         self._keeping: set[asyncio.Task[None]] = set()

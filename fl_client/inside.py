@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import msgspec
-import numpy as np
 
-from chaincode import cid, lightcheck
-from chaincode.records import Reason
+from chaincode import cid
+from chaincode.records import JobSpec, Reason
 from fl_client import aggregator
 from fl_client.strategies.two_layer import Mean
 from fl_client.training import parameters
@@ -21,15 +20,18 @@ from fl_client.training.parameters import Unusable
 FIXED, EACH = 512, 512  # bytes of an encoded Inside at most, and of every member in it
 
 
+def shares_work(spec: JobSpec) -> bool:
+    """Whether organisations combine their updates inside first. The light check compares every update with all
+    others', and with two rounds before: where the job asks for it, everybody reads everything."""
+    return spec.strategy == "two-layer" and not spec.light_check
+
+
 class Inside(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one organisation's updates come to."""
 
     organisation: str
     counted: list[str]  # whose updates the partial aggregate combines, sorted
-    refused: dict[str, Reason]  # the others, by what shows in the update itself
-    squares: dict[
-        str, str
-    ]  # squared norms (chaincode.lightcheck) of what decodes, where the job asks for the check
+    refused: dict[str, Reason]  # the others
     partial: str  # CID of the mean of the counted updates, as safetensors; "" without any
 
     def encode(self) -> bytes:
@@ -49,37 +51,29 @@ def decode(data: bytes, organisation: str, members: Iterable[str]) -> Inside:
         raise ValueError(f"it is not about the updates of {organisation}")
     if found.encode() != data or bool(found.partial) != bool(found.counted):
         raise ValueError("it is not as it should be encoded")
-    for square in found.squares.values():
-        if not square.isdecimal():
-            raise ValueError(f"{square[:20]!r} is no squared norm")
     return found
 
 
 class Inspection:
     """One organisation's updates in sorted order, of which one at a time is in memory."""
 
-    def __init__(self, model: bytes, organisation: str, *, light_check: bool = False) -> None:
+    def __init__(self, model: bytes, organisation: str) -> None:
         self._model, self._current = len(model), parameters.from_bytes(model)
-        self._organisation, self._light = organisation, light_check
+        self._organisation = organisation
         self._mean = Mean(self._current)
         self._counted: list[str] = []
         self._refused: dict[str, Reason] = {}
-        self._squares: dict[str, str] = {}
 
     def refuse(self, member: str, reason: Reason) -> None:
         """Without having its bytes."""
         self._refused[member] = reason
 
-    def take(self, member: str, update: bytes, previous: bytes | None = None) -> None:
-        """The next member's update; ``previous``: its own of the round before, for the light check."""
+    def take(self, member: str, update: bytes) -> None:
+        """The next member's update."""
         try:
             change = aggregator.decode(update, self._model, self._current)
         except Unusable as fault:
             self._refused[member] = fault.reason
-            return
-        reason = self._lightly(member, change, previous) if self._light else None
-        if reason:
-            self._refused[member] = reason
             return
         self._mean.add(change, 1)
         self._counted.append(member)
@@ -88,34 +82,7 @@ class Inspection:
         """What was found, and the partial aggregate's bytes."""
         partial = parameters.to_bytes(self._mean.value()) if self._counted else b""
         name = cid.file_cid(partial) if partial else ""
-        found = Inside(self._organisation, sorted(self._counted), self._refused, self._squares, name)
-        return found, partial
-
-    def _lightly(self, member: str, change: list[np.ndarray], previous: bytes | None) -> Reason | None:
-        """The light check as far as it looks at one member alone; its norm is compared when all are known."""
-        own = lightcheck.sketch(change)
-        self._squares[member] = str(lightcheck.inner(own, own))
-        if previous is None:
-            return None
-        try:
-            before = lightcheck.sketch(parameters.from_bytes(previous, self._current))
-        except Unusable:
-            return None
-        return lightcheck.verdicts({member: own}, {member: before})[member]
-
-
-def refusals(found: Iterable[Inside], *, light_check: bool) -> dict[str, Reason]:
-    """Who is refused in all: for what each update is by itself, and for its norm beside all others'."""
-    refused: dict[str, Reason] = {}
-    squares: dict[str, int] = {}
-    for each in found:
-        refused.update(each.refused)
-        squares.update({member: int(square) for member, square in each.squares.items()})
-    for member in squares if light_check else ():
-        others = sorted(square for other, square in squares.items() if other != member)
-        if not lightcheck.plausible(squares[member], others):
-            refused[member] = Reason.NORM
-    return refused
+        return Inside(self._organisation, sorted(self._counted), self._refused, name), partial
 
 
 def across(model: bytes, partials: Mapping[str, tuple[bytes, int]]) -> bytes:

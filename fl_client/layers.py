@@ -85,15 +85,19 @@ class Layers:
         mine = {own, *(name for name, seat in duty.items() if seat == self.seat.me)} & set(members)
         looked = {name: await self.look(state, name, members[name]) for name in sorted(mine)}
         said = await self._claims(state)
-        for name, found in looked.items():
-            if name != own or not said.get(own):
-                await self._say(state, found)
-            else:
-                await self._compare(state, found, said[own])
+        await asyncio.gather(*(self._answer(state, found, said, own) for found in looked.values()))
         said = await self._heard(state, set(members) - mine, duty)
         for name in sorted(set(members) - mine):
             looked[name] = await self._accepted(state, name, members, said)
-        return inside.refusals(looked.values(), light_check=self.seat.job.spec.light_check)
+        return {member: reason for each in looked.values() for member, reason in each.refused.items()}
+
+    async def _answer(self, state: RoundState, found: Inside, said: Members, own: str) -> None:
+        """As a seat: say what it found of its duty, and of its own organisation where nobody has said just that."""
+        claims = said.get(found.organisation)
+        if found.organisation != own or not claims:
+            await self._say(state, found)
+        else:
+            await self._compare(state, found, claims)
 
     async def combined(self, state: RoundState, valid: list[str]) -> bytes:
         """The aggregate over exactly these members' updates, from partial aggregates where they are of just those.
@@ -131,17 +135,13 @@ class Layers:
         self, state: RoundState, name: str, members: Mapping[str, str], *, missing: set[str]
     ) -> tuple[Inside, bytes]:
         """One update after the other, but for those that cannot be had."""
-        light = self.seat.job.spec.light_check
-        work = Inspection(await self._model(state), name, light_check=light)
-        before = await self._before(state) if light else {}
+        work = Inspection(await self._model(state), name)
         for member in sorted(members):
             update = Reason.MISSING if member in missing else await self._get(members[member])
             if isinstance(update, Reason):
                 work.refuse(member, update)
-                continue
-            previous = await self._get(before[member]) if member in before else None
-            known = previous if isinstance(previous, bytes) else None
-            await asyncio.to_thread(work.take, member, update, known)
+            else:
+                await asyncio.to_thread(work.take, member, update)
         return await asyncio.to_thread(work.result)
 
     async def _exactly(self, state: RoundState, name: str, members: Mapping[str, str]) -> bytes:
@@ -208,9 +208,7 @@ class Layers:
         if (state.round, own.organisation) in self._said:
             return
         seat = self.seat
-        if own.partial:
-            await seat.store.pin(own.partial)
-        name = await seat.store.put(own.encode())
+        name = await seat.store.keep(own.encode())
         try:
             await seat.ledger.submit("Aggregation:partial", seat.job.id, state.round, own.organisation, name)
         except Refused as refusal:
@@ -259,13 +257,6 @@ class Layers:
 
     async def _claims(self, state: RoundState) -> dict[str, dict[str, str]]:
         return await self.seat.view.partials(self.seat.job.id, state.round)
-
-    async def _before(self, state: RoundState) -> dict[str, str]:
-        """The members' own updates of the round before."""
-        if state.round == 1:
-            return {}
-        reveals = await self.seat.view.reveals(self.seat.job.id, state.round - 1)
-        return {member: shown.update for member, shown in reveals.items()}
 
     def _turn(self, state: RoundState, members: Iterable[str]) -> bool:
         """Whether to speak for the own organisation: at once the first of a hashed order, the next a while later."""

@@ -25,6 +25,7 @@ from fl_client.beacon import BeaconSource
 from fl_client.conduct import examples
 from fl_client.contracts import View
 from fl_client.errors import BadBeacon, CandorError, Disagreement, Refused
+from fl_client.inside import shares_work
 from fl_client.journal import Journal, Prepared
 from fl_client.ledger.base import Ledger
 from fl_client.public_views import PublicViews
@@ -226,8 +227,7 @@ async def reveal(seat: Seat, state: RoundState) -> None:
         log.error("round %d: the journal has no salt for this commit; it cannot be revealed", state.round)
         return
     await _verify_pairing(seat, state)
-    at_home = seat.job.spec.strategy == "two-layer"
-    storing = [(seat.store.keep if at_home else seat.store.put)(prepared.update)]
+    storing = [(seat.store.keep if shares_work(seat.job.spec) else seat.store.put)(prepared.update)]
     if prepared.report_cid:
         storing.append(seat.store.put(prepared.report))
     await asyncio.gather(*storing)

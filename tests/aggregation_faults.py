@@ -36,6 +36,18 @@ class Lying(Aggregator):
         return True
 
 
+QUIT = 42  # exit code
+
+
+class Quitting(Aggregator):
+    """Honest, until it is the second of the first committee: then its process ends, for another to take its place."""
+
+    async def act(self, state: RoundState) -> bool:
+        if state.stage is Stage.VOTE and state.attempt == 1 and self.seat.me == state.committee[1]:
+            raise SystemExit(QUIT)
+        return await super().act(state)
+
+
 class Silent(Aggregator):
     """Does nothing at all in step 9."""
 

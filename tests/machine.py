@@ -13,11 +13,13 @@ import sys
 
 import numpy as np
 
-from chaincode import cid, lightcheck
+from chaincode import cid, lightcheck, view
+from chaincode.mechanisms.per_round import combine
 from chaincode.scoring import organisation
 from fl_client import aggregator, inside
 from fl_client.inside import Inspection
 from fl_client.training import parameters
+from fl_client.training.views import view_of
 
 SHAPES = [(37, 21), (21,), (3, 5, 7), (1031,), ()]
 MEMBERS = [f"Org{1 + place % 3}MSP:{place:064x}" for place in range(8)]
@@ -54,7 +56,7 @@ def digests() -> dict[str, str]:
         for strategy in ("fedavg", "two-layer"):
             found[f"{strategy} {kind}"] = aggregator.aggregate(model, updates, strategy)
             found[f"{strategy} {kind} weighted"] = aggregator.aggregate(model, updates, strategy, weights)
-        found[f"inside {kind}"] = b"".join(inspected(model, updates, before))
+        found[f"inside {kind}"] = b"".join(inspected(model, updates))
         judged = aggregator.verdicts(model, updates, before)
         found[f"verdicts {kind}"] = json.dumps(
             {m: fault and fault.reason for m, fault in judged.items()}
@@ -64,6 +66,9 @@ def digests() -> dict[str, str]:
         found[f"inner {kind}"] = str(lightcheck.inner(sketch, sketch)).encode()
     trained, start = floats("trained", (90, 130)), floats("start", (90, 130))
     found["an update"] = parameters.to_bytes(parameters.subtract(trained, start))
+    views = {m: view_of(floats(f"scores {m}", (110, 120))[0]) for m in MEMBERS[:5]}
+    found["a view"] = view.pack(views[MEMBERS[0]], SHAPES[0][1])
+    found["an agreed view"] = combine(views, SHAPES[0][1])[0]
     found["a name of many blocks"] = cid.file_cid(hashlib.shake_256(b"large").digest(3 << 20)).encode()
     return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}
 
@@ -79,13 +84,13 @@ def changed(updates: dict[str, bytes], exponents: tuple[int, int]) -> dict[str, 
     return found
 
 
-def inspected(model: bytes, updates: dict[str, bytes], before: dict[str, bytes]) -> list[bytes]:
+def inspected(model: bytes, updates: dict[str, bytes]) -> list[bytes]:
     """What each organisation's updates come to, and the model that its partial aggregates make."""
     found, partials = [], {}
     for name in sorted({organisation(member) for member in updates}):
-        work = Inspection(model, name, light_check=True)
+        work = Inspection(model, name)
         for member in sorted(m for m in updates if organisation(m) == name):
-            work.take(member, updates[member], before.get(member))
+            work.take(member, updates[member])
         each, partial = work.result()
         found.append(each.encode())
         if each.counted:

@@ -188,6 +188,8 @@ def warnings(spec: JobSpec) -> Iterator[tuple[str, str]]:
             f"of {size}: if {dishonest} of {members} members are dishonest, they decide a round's model alone "
             f"with probability {risk:.3f}; {remedy} for at most {float(committees.TOLERATED)}",
         )
+    if spec.strategy == "two-layer" and spec.light_check:
+        yield "light_check", "compares every update with all others': two layers save nothing then"
     if spec.bond == 0:
         yield "bond", "is 0: a committee member loses nothing by lying or staying away"
     if spec.committee > 1 and spec.min_participants < spec.committee:

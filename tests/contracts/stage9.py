@@ -63,11 +63,6 @@ class Shelf(Store):
         elif cid not in self.shared:
             raise NotStored(f"nobody serves {cid}")
 
-    async def keep(self, data: bytes) -> str:
-        name = cid.file_cid(data)
-        self.own[name] = data
-        return name
-
 
 class Patient(Shelf):
     """Waits for what nobody serves, as a network of stores does: much longer than any window."""
@@ -102,6 +97,7 @@ class Stage9:
     directory: Path
     shared: dict[str, bytes] = field(default_factory=dict)
     shelf: type[Shelf] = Shelf
+    source: type[DevBeacon] = DevBeacon
     shelves: dict[str, Shelf] = field(default_factory=dict)  # of each member, once they play
 
     @classmethod
@@ -143,7 +139,7 @@ class Stage9:
             if own and member in own:
                 shelf.own[cid.file_cid(own[member])] = own[member]
             journal = Journal(self.directory / member.replace(":", "-"))
-            beacons = DevBeacon(world.signer, Watch(world.clock))
+            beacons = self.source(world.signer, Watch(world.clock))
             seat = Seat(ledger, shelf, beacons, journal, None, job)  # type: ignore[arg-type]
             agents.append(Agent(seat, odd.get(member, Aggregator)(seat), look=0.01, stagger=0.0))
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:

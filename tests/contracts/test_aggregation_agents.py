@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from chaincode.beacon import Beacon
 from chaincode.records import TREASURY, RoundState, Stage
 from fl_client.beacon import DevBeacon
 from fl_client.committee import Aggregator
+from fl_client.errors import BadBeacon
 from fl_client.journal import Answer, Journal
 from fl_client.steps import Seat
 from fl_client.training import parameters
@@ -252,5 +254,27 @@ def test_a_member_whose_commit_came_too_late_goes_on(tmp_path):
 
         state = await stage.play({late: Late})
         assert (state.result, state.forfeited) == (stage.honest(), [late])
+
+    run(story())
+
+
+class Unsound(DevBeacon):
+    """A node that lies half of the time, while no other answers."""
+
+    asked = 0
+
+    async def latest(self) -> Beacon:
+        self.asked += 1
+        if self.asked % 2:
+            raise BadBeacon("it does not verify")
+        return await super().latest()
+
+
+def test_a_beacon_that_does_not_verify_delays_an_agent_and_does_not_end_it(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path)
+        stage.source = Unsound
+        state = await stage.play({})
+        assert (state.result, state.aggregation_outcome) == (stage.honest(), "majority")
 
     run(story())

@@ -6,7 +6,9 @@ What clients would have trained is drawn.
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -126,6 +128,7 @@ class Story:
     places: tuple[int, ...] = ()
     whole: bool = False  # not those places alone, but all of their organisations
     bad: Mapping[int, str] = field(default_factory=dict)  # whose update is not valid: place -> why
+    processes: bool = False  # each client is one; who is drawn second is replaced by one with that fault
     served: str = ""  # to whom the withholder's update is: nobody, home, one other organisation, "" all
     state: RoundState | None = None
     gains: dict[str, int] = field(default_factory=dict)
@@ -141,7 +144,7 @@ class Cast:
     stage: NativeStage
     play: Play
     directory: Path
-    stray: str  # the socket of a node that is connected to the second organisation's alone
+    stray: str = ""  # the socket of a node that is connected to the second organisation's alone
     ledgers: list[Ledger] = field(default_factory=list)
     stores: list[Store] = field(default_factory=list)
     beacons: Any = None
@@ -179,13 +182,13 @@ class Cast:
             roster=[player.member for player in self.stage.players],
         )
         optimistic = story.terms["aggregation"] == "optimistic"
-        spec = msgspec.structs.replace(
-            spec,
-            rounds=1,
-            aggregate_seconds=WINDOW,
-            challenge_rounds=WINDOW if optimistic else 0,
+        terms = {
+            "rounds": 1,
+            "aggregate_seconds": WINDOW,
+            "challenge_rounds": WINDOW if optimistic else 0,
             **story.terms,
-        )
+        }
+        spec = msgspec.structs.replace(spec, **terms)
         sponsor = self.play.sponsor
         credits = await self.view.credits(sponsor, spec.pool)
         await self.stage.admin(sponsor).submit("Jobs:create", name, spec, sponsor, credits)
@@ -196,28 +199,59 @@ class Cast:
 
     async def run(self, name: str, story: Story) -> None:
         job, home = await self.view.job(name), dict[str, bytes]()
-        agents = [self._agent(name, job, story, place, home) for place in range(len(self.ledgers))]
-        await asyncio.gather(*(agent.run() for agent in agents))
+        places = range(len(self.ledgers))
+        if story.processes:
+            await asyncio.gather(*(self._supervise(name, job, story, place) for place in places))
+        else:
+            agents = [self._agent(name, job, story, place, home) for place in places]
+            await asyncio.gather(*(agent.run() for agent in agents))
         await self._look_back(name, story)
 
     def _agent(self, name: str, job: Job, story: Story, place: int, home: dict[str, bytes]) -> Agent:
-        """Its work is in the journal already, as after a crash, so that there is nothing to train."""
-        bad = story.bad.get(place)
-        own, symbols = (
-            update(name, place, bad),
-            np.random.default_rng(place).integers(0, ALPHABET, job.spec.tasks),
-        )
-        packed = report.pack(symbols, ALPHABET)
-        journal = Journal(self.directory / "journals" / f"{name}-{place}")
-        journal.keep(
-            name,
-            1,
-            Prepared(packed, own, cid.raw_cid(packed), cid.file_cid(own), secrets.token_bytes(32)),
-        )
+        own, journal = self._prepared(name, job, story, place)
         store = self._store(story, place, own, home)
         seat = Seat(self.ledgers[place], store, self.beacons, journal, NOBODY, job)
         aggregator = faults.Turncoat(seat, story.fault, story.places, whole=story.whole)
         return Agent(seat, aggregator, stagger=0.5)
+
+    def _prepared(self, name: str, job: Job, story: Story, place: int) -> tuple[bytes, Journal]:
+        """Its update, and its journal with its work in it, as after a crash, so that there is nothing to train."""
+        own = update(name, place, story.bad.get(place))
+        symbols = np.random.default_rng(place).integers(0, ALPHABET, job.spec.tasks)
+        packed, journal = report.pack(symbols, ALPHABET), Journal(self._journal(name, place))
+        names = cid.raw_cid(packed), cid.file_cid(own)
+        journal.keep(name, 1, Prepared(packed, own, *names, secrets.token_bytes(32)))
+        return own, journal
+
+    def _journal(self, name: str, place: int) -> Path:
+        return self.directory / "journals" / f"{name}-{place}"
+
+    async def _supervise(self, name: str, job: Job, story: Story, place: int) -> None:
+        """Run a client's process to the end of the job; when it quits, put a faulty one in its place."""
+        self._prepared(name, job, story, place)
+        code = await self._process(name, place, faults.Quitting)
+        if code == faults.QUIT:
+            code = await self._process(name, place, story.fault)
+        assert code == 0, f"client {place} of {name} ended with {code}"
+
+    async def _process(self, name: str, place: int, conduct: type[Aggregator]) -> int:
+        """Its exit code."""
+        connection, files = self.stage._clients[place]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(Path(__file__).with_name("agent_process.py")),
+            str(self.stage.network.connection_files[connection.organisation]),
+            files.name,
+            str(self._journal(name, place)),
+            name,
+            f"{conduct.__module__}:{conduct.__name__}",
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        try:
+            return await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
 
     def _store(self, story: Story, place: int, own: bytes, home: dict[str, bytes]) -> Store:
         """What a client stores into and reads from; the withholder's colleagues share what it serves at home."""

@@ -24,12 +24,14 @@ from tests import aggregation_faults as faults
 pytestmark = [pytest.mark.network, pytest.mark.timeout(420)]
 PATIENCE = 300  # seconds
 MAJORITY = {"aggregation": "majority", "committee": 3, "attempts": 3}
+LAYERS = {**MAJORITY, "strategy": "two-layer", "aggregate_seconds": 40}
 OPTIMISTIC = {**MAJORITY, "aggregation": "optimistic"}
 
 
 def stories() -> dict[str, Story]:
     return {
         "lying": Story(MAJORITY, faults.Lying, (1,)),
+        "replaced": Story({**MAJORITY, "aggregate_seconds": 40}, faults.Lying, processes=True),
         "copying": Story(MAJORITY, faults.Copying, (1,)),
         "offline": Story(MAJORITY, faults.Silent, (1, 2)),
         "nobody-decides": Story({**MAJORITY, "attempts": 1}, faults.Mute, (1, 2)),
@@ -41,7 +43,7 @@ def stories() -> dict[str, Story]:
         "unfit-updates": Story(MAJORITY, bad=UNFIT),
         "served-at-home": Story(MAJORITY, served="home"),
         "served-to-one": Story(MAJORITY, served="one"),
-        "two-layers": Story({**MAJORITY, "strategy": "two-layer"}, faults.Inventing, (1,), whole=True),
+        "two-layers": Story(LAYERS, faults.Inventing, (1,), whole=True),
     }
 
 
@@ -86,12 +88,12 @@ BOND = Scenario().bond
 def test_the_right_model_becomes_final(played: dict[str, Story], name: str) -> None:
     state = played[name].state
     assert state is not None
-    assert played[name].right
+    assert played[name].right, state
     assert state.aggregation_outcome == ("optimistic" if name in ("posted", "silent-poster") else "majority")
     assert len(state.valid) == {"bad-updates": 3, "unfit-updates": 3, "served-at-home": 5}.get(name, 6)
 
 
-@pytest.mark.parametrize("name", ["lying", "copying", "silent-poster", "two-layers"])
+@pytest.mark.parametrize("name", ["lying", "replaced", "copying", "silent-poster", "two-layers"])
 def test_the_faulty_member_loses_its_bond_to_the_treasury(played: dict[str, Story], name: str) -> None:
     state = played[name].state
     assert state is not None

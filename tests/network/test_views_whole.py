@@ -68,7 +68,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 
 async def _play(stage, scenario: Scenario, directory: Path) -> Played:
     async with stage, AsyncExitStack() as stack:
-        cast = Cast(stage, Play(stage, scenario, print), directory, "")
+        cast = Cast(stage, Play(stage, scenario, print), directory)
         await cast.enter(stack)
         await cast.found(1)
         await create(cast)
