@@ -15,7 +15,7 @@ import typer
 from chaincode.records import Consortium
 from fl_client.cli import session
 from fl_client.cli.session import ConnectionFile, Json, Who
-from fl_client.errors import BadInput, CandorError
+from fl_client.errors import BadInput, CandorError, Unavailable
 
 if TYPE_CHECKING:
     from fl_client.audit import Evidence, Expected, Report
@@ -150,8 +150,12 @@ async def _live(job: str, connection: Path | None, identity: str) -> AsyncIterat
     from fl_client.store import open_store
 
     network = session.connection(connection)
-    async with open_ledger(network, network.identity(identity)) as ledger, open_store(network) as store:
-        yield _watched(LiveEvidence(job, ledger, store))
+    try:
+        async with open_ledger(network, network.identity(identity)) as ledger, open_store(network) as store:
+            yield _watched(LiveEvidence(job, ledger, store))
+    except Unavailable as fault:
+        remedy = fault.remedy or "Bring the network up, or audit an evidence file with --from-blocks"
+        raise Unavailable(fault.what, remedy) from fault
 
 
 def _watched(evidence: Evidence) -> Evidence:
