@@ -329,6 +329,25 @@ def test_a_read_of_what_the_same_block_wrote_is_a_conflict(
     assert Class.VALIDITY in audited(forged).classes
 
 
+def test_two_transactions_glued_together_are_not_taken_for_the_second(
+    fabric: Fabric, played: Played, forged: FabricForgery, audited
+):
+    """Nobody's key is needed for that: the block's hash, which the orderers sign, is the same."""
+    plain = Forgery(played.file, played.keys)
+    late = [plain.signed(plain.find("Rounds:close")[2], nonce) for nonce in (b"one", b"two")]
+    envelopes = [fabric.channel.envelope(each) for each in late]
+    previous = hashlib.sha256(header_bytes(forged.chain[-1].header)).digest()
+    block = fabric.channel.block(len(forged.chain), previous, envelopes, bytes([11, 11]))
+    forged.chain.append(block)
+    assert audited(forged).findings == []
+    for data in ([b"".join(envelopes)], [envelopes[0] + envelopes[1][:4], envelopes[1][4:]]):
+        del block.data.data[:]
+        block.data.data.extend(data)
+        block.metadata.metadata[2] = bytes([11] * len(data))
+        report = audited(forged)
+        assert (report.findings[0].kind, report.findings[0].block) == (Class.FORMAT, report.blocks - 1)
+
+
 # certificates
 
 
