@@ -18,7 +18,7 @@ from fl_client.ledger.embedded import network
 from fl_client.store import directory
 
 JOBS = 3  # of one ledger, at most
-_networks: list[network.EmbeddedNetwork] = []
+_networks: list[tuple[network.EmbeddedNetwork, str]] = []  # with its chaincode's name
 _contents: dict[str, bytes] = {}
 
 
@@ -47,7 +47,7 @@ def pytest_configure() -> None:
 
     def watched(self: network.EmbeddedNetwork, *args: Any, **options: Any) -> None:
         begin(self, *args, **options)
-        _networks.append(self)
+        _networks.append((self, self.chaincode))
 
     async def asked(self: network.EmbeddedNetwork, call: network.Call, organisations: Sequence[str]) -> Any:
         _keep(call.transient)
@@ -74,7 +74,9 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
     """Every job of every ledger, after each test."""
     ledgers, found = list(_networks), list[Finding]()
     _networks.clear()
-    for ledger in ledgers:
+    for ledger, chaincode in ledgers:
+        if ledger.chaincode != chaincode:
+            continue  # a test has renamed it
         names = [key.partition("/")[2] for key, _ in ledger.state.items("job/", "job/\U0010ffff")]
         for job in names[:JOBS]:
             found += asyncio.run(audit(Left(ledger, job))).findings

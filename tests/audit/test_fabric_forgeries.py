@@ -19,7 +19,7 @@ from fl_client.audit import Class, Expected, FileEvidence, Report, audit
 from fl_client.audit.fabric import protos
 from fl_client.audit.fabric.reader import header_bytes
 from fl_client.ledger.embedded import EmbeddedIdentities
-from fl_client.ledger.embedded.identities import ORDER
+from fl_client.ledger.embedded.identities import ORDERS
 from tests.audit.conftest import Fabric, Played
 from tests.audit.fabric_chain import Authorities, Channel
 from tests.audit.fabric_forging import FabricForgery, Opened
@@ -46,7 +46,7 @@ def audited(tmp_path: Path) -> Audited:
 def higher(signature: bytes) -> bytes:
     """The other signature of the same content that ECDSA has, which Fabric refuses."""
     r, s = decode_dss_signature(signature)
-    return encode_dss_signature(r, ORDER - s)
+    return encode_dss_signature(r, ORDERS["secp256r1"] - s)
 
 
 # what everybody has signed, and is wrong nevertheless
