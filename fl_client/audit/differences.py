@@ -60,7 +60,10 @@ _ROUND_FIELDS = {
     ),
     Class.PARTICIPANT: ("set_aside",),
 }
-_OF_A_JOB = ("round", "outcome", "lock", "reveal", "escrow", "opened", "view")
+_OF_A_JOB = (
+    *("round", "outcome", "lock", "slot", "reveal", "missing", "escrow"),
+    *("ballot", "answer", "opened", "view", "witness", "partial"),
+)
 _SLASHES = ("slash", "bond-lost", "bond-won", "negative-payment")
 
 

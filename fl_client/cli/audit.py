@@ -15,7 +15,7 @@ import typer
 from chaincode.records import Consortium
 from fl_client.cli import session
 from fl_client.cli.session import ConnectionFile, Json, Who
-from fl_client.errors import BadInput, CandorError
+from fl_client.errors import BadInput, CandorError, Unavailable
 
 if TYPE_CHECKING:
     from fl_client.audit import Evidence, Expected, Report
@@ -77,7 +77,9 @@ def audit(
         _write(html, page(report))
     if report.findings:
         first = report.findings[0]
-        raise Discrepancy(f"{first.kind}: {first.kind.sentence} {_capital(first.where)}: {first.what}")
+        raise Discrepancy(
+            _printable(f"{first.kind}: {first.kind.sentence} {_capital(first.where)}: {first.what}")
+        )
 
 
 def export(
@@ -150,8 +152,12 @@ async def _live(job: str, connection: Path | None, identity: str) -> AsyncIterat
     from fl_client.store import open_store
 
     network = session.connection(connection)
-    async with open_ledger(network, network.identity(identity)) as ledger, open_store(network) as store:
-        yield _watched(LiveEvidence(job, ledger, store))
+    try:
+        async with open_ledger(network, network.identity(identity)) as ledger, open_store(network) as store:
+            yield _watched(LiveEvidence(job, ledger, store))
+    except Unavailable as fault:
+        remedy = fault.remedy or "Bring the network up, or audit an evidence file with --from-blocks"
+        raise Unavailable(fault.what, remedy) from fault
 
 
 def _watched(evidence: Evidence) -> Evidence:
@@ -170,6 +176,11 @@ def _hex(option: str, value: str, *sizes: int) -> str:
         wanted = " or ".join(str(2 * size) for size in sizes)
         raise BadInput(f"{option} {value!r} is not a value in hex", f"It has {wanted} digits 0-9, a-f")
     return value.lower()
+
+
+def _printable(text: str) -> str:
+    """What hostile evidence says must not steer a terminal."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def _capital(text: str) -> str:

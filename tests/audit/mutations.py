@@ -39,6 +39,9 @@ _RECORDS: dict[str, set[Class]] = {
     "ballot": {Class.AGGREGATE},
     "answer": {Class.AGGREGATE},
     "opened": {Class.AGGREGATE},
+    "view": {Class.AGGREGATE},
+    "witness": {Class.AGGREGATE},
+    "partial": {Class.AGGREGATE},
     "outcome": {Class.SCORE},
     "round": {Class.PHASE},
 }
@@ -58,7 +61,7 @@ _FIELDS: dict[tuple[str, str], set[Class]] = {
         ("round", field): {Class.AGGREGATE}
         for field in (
             *("model", "attempt", "committee", "valid", "voted", "result", "post", "challenger"),
-            *("forfeited", "passed_over", "aggregation_outcome"),
+            *("forfeited", "passed_over", "aggregation_outcome", "view", "next_view"),
         )
     },
     ("round", "set_aside"): {Class.PARTICIPANT},

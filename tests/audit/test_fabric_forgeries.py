@@ -19,7 +19,7 @@ from fl_client.audit import Class, Expected, FileEvidence, Report, audit
 from fl_client.audit.fabric import protos
 from fl_client.audit.fabric.reader import header_bytes
 from fl_client.ledger.embedded import EmbeddedIdentities
-from fl_client.ledger.embedded.identities import ORDER
+from fl_client.ledger.embedded.identities import ORDERS
 from tests.audit.conftest import Fabric, Played
 from tests.audit.fabric_chain import Authorities, Channel
 from tests.audit.fabric_forging import FabricForgery, Opened
@@ -46,7 +46,7 @@ def audited(tmp_path: Path) -> Audited:
 def higher(signature: bytes) -> bytes:
     """The other signature of the same content that ECDSA has, which Fabric refuses."""
     r, s = decode_dss_signature(signature)
-    return encode_dss_signature(r, ORDER - s)
+    return encode_dss_signature(r, ORDERS["secp256r1"] - s)
 
 
 # what everybody has signed, and is wrong nevertheless
@@ -327,6 +327,25 @@ def test_a_read_of_what_the_same_block_wrote_is_a_conflict(
         block.header.number = number
     fabric.channel.again(forged.chain)
     assert Class.VALIDITY in audited(forged).classes
+
+
+def test_two_transactions_glued_together_are_not_taken_for_the_second(
+    fabric: Fabric, played: Played, forged: FabricForgery, audited
+):
+    """Nobody's key is needed for that: the block's hash, which the orderers sign, is the same."""
+    plain = Forgery(played.file, played.keys)
+    late = [plain.signed(plain.find("Rounds:close")[2], nonce) for nonce in (b"one", b"two")]
+    envelopes = [fabric.channel.envelope(each) for each in late]
+    previous = hashlib.sha256(header_bytes(forged.chain[-1].header)).digest()
+    block = fabric.channel.block(len(forged.chain), previous, envelopes, bytes([11, 11]))
+    forged.chain.append(block)
+    assert audited(forged).findings == []
+    for data in ([b"".join(envelopes)], [envelopes[0] + envelopes[1][:4], envelopes[1][4:]]):
+        del block.data.data[:]
+        block.data.data.extend(data)
+        block.metadata.metadata[2] = bytes([11] * len(data))
+        report = audited(forged)
+        assert (report.findings[0].kind, report.findings[0].block) == (Class.FORMAT, report.blocks - 1)
 
 
 # certificates

@@ -57,6 +57,62 @@ def test_an_extra_payment(forgery: Forgery, audited):
     assert key in found.what
 
 
+def settled(edit):
+    """Change every record of a kind that the second settlement writes; one member is slashed in it."""
+
+    def change(writes: dict[str, bytes | None]) -> None:
+        records = {key: msgspec.json.decode(raw) for key, raw in writes.items() if raw}
+        edit(records)
+        writes.update({key: msgspec.json.encode(each, order="sorted") for key, each in records.items()})
+
+    return change
+
+
+def test_pay_moved_from_one_member_to_another_with_equal_totals(forgery: Forgery, audited):
+    def move(records) -> None:
+        for prefix, field in (("outcome/", "payment"), ("credit/Org", "amount"), ("entry/Org", "amount")):
+            paid = [key for key in sorted(records) if key.startswith(prefix) and ":" in key]
+            paid = [key for key in paid if records[key].get("kind", "payment") == "payment"]
+            taker, giver = [key for key in paid if records[key][field] > 5][:2]
+            records[taker][field] += 3
+            records[giver][field] -= 3
+
+    forgery.rewrite("Settlement:settle", settled(move), 1)
+    only(audited(forgery), Class.PAYMENT, forgery.find("Settlement:settle", 1)[0])
+
+
+def test_a_dither_shifted_by_one_unit(forgery: Forgery, audited):
+    def shift(records) -> None:
+        for key, each in records.items():
+            if key.startswith("outcome/") and each["payment"] > 0:
+                each["payment"] += 1
+
+    forgery.rewrite("Settlement:settle", settled(shift), 1)
+    assert audited(forgery).findings[0].kind is Class.PAYMENT
+
+
+def test_a_slash_that_goes_to_a_peer_and_not_to_the_treasury(forgery: Forgery, audited):
+    def divert(writes: dict[str, bytes | None]) -> None:
+        peer = next(key.split("/")[1] for key in writes if key.startswith("credit/Org") and ":" in key)
+        for key in [key for key in writes if key.startswith(("credit/treasury", "entry/treasury"))]:
+            writes[key.replace("treasury", peer, 1) + "9"] = writes.pop(key)
+
+    forgery.rewrite("Settlement:settle", divert, 1)
+    assert set(audited(forgery).classes) == {Class.PAYMENT, Class.SLASH}
+
+
+def test_an_aggregate_of_other_updates_than_those_that_count(forgery: Forgery, audited):
+    """The drawn aggregator says that it left one out, and gives the model of all of them."""
+    record = forgery.find("Aggregation:aggregate")[2]
+    left_out = forgery.find("Rounds:commit")[2].creator
+    member = forgery.keys[left_out].member_id
+    forgery.arguments("Aggregation:aggregate", _5=msgspec.json.encode({member: "missing"}))
+    drop = lambda round: round.update(valid=[each for each in round["valid"] if each != member])  # noqa: E731
+    forgery.rewrite("Aggregation:aggregate", lambda writes: edit_json(writes, "round/", drop))
+    found = audited(forgery).findings
+    assert Class.AGGREGATE in {each.kind for each in found if each.tx_id == record.tx_id}, found
+
+
 def test_a_slash_that_did_not_happen(forgery: Forgery, audited):
     forgery.rewrite(
         "Settlement:settle", lambda w: edit_json(w, "entry/treasury", lambda r: r.update(amount=1)), 1

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from fl_client.store import Store, open_store
 from network.network import Network
 from tests.audit.fabric_cases import CASES, Case
 from tests.audit.fabric_forging import FabricForgery
+from tests.network.peer_commands import reconfigure
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(420)]
 ROUNDS, CLIENTS = 2, 6
@@ -287,6 +289,33 @@ def test_its_export_audits_clean_with_neither_network_nor_programs(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nothing differs" in done.stdout
     assert page.read_text().count("<svg") == 3
+
+
+def test_a_peers_own_ledger_file_audits_clean_with_the_content_in_a_directory(
+    finished: Finished, evidence: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(evidence) as archive:
+        contents = [name for name in archive.namelist() if name.startswith("content/")]
+        archive.extractall(tmp_path, contents)
+    nodes = finished.network.directory / "nodes"
+    (file,) = nodes.glob("org1-peer/**/chains/*/blockfile_000000")
+    arguments = ("audit", finished.result["job"], "--from-blocks", file, "--contents", tmp_path / "content")
+    done = candor(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "nothing differs" in done.stdout
+
+
+def test_after_a_change_of_the_channels_configuration_it_still_audits_clean(
+    finished: Finished, evidence: Path
+) -> None:
+    """`evidence` is exported before: the tests of forgeries want the chain as it was."""
+    changed = reconfigure(finished.network)
+    connection = finished.network.connection_files["Org2MSP"]
+    done = candor("audit", finished.result["job"], "--connection", connection, "--json")
+    assert done.returncode == 0, done.stderr
+    lines = [line["text"] for line in json.loads(done.stdout)["lines"]]
+    listed = [text for text in lines if text.startswith("configuration 1:")]
+    assert [text.endswith("signed by Org1MSP") for text in listed] == [True], (changed, listed)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)

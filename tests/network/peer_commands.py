@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fl_client.audit.fabric import protos
+from fl_client.audit.fabric.update import raw_config
 from network.binaries import Binaries
 from network.identities import Identities
 from network.network import Network
@@ -47,6 +49,35 @@ def put(network: Network, key: str, value: str, *, orderer: int = 0) -> None:
         words += ["--tlsRootCertFiles", str(identities.tls_ca(org))]
     org = network.topology.organisations[0]
     peer(network, org, "chaincode", "invoke", *words, *_call(network, "put", key, value))
+
+
+def reconfigure(network: Network) -> str:
+    """The first organisation changes its own group of the channel's configuration (it names no anchor peer)."""
+    org, channel = network.topology.organisations[0], network.topology.channel
+    identities = Identities(network.directory, network.topology)
+    orderer = ["-o", f"127.0.0.1:{network.port('orderer0/listen')}", "--tls"]
+    orderer += ["--cafile", str(identities.orderer_tls_ca)]
+    block, update = (network.directory / name for name in ("config.block", "update.pb"))
+    peer(network, org, "channel", "fetch", "config", str(block), "-c", channel, *orderer)
+    update.write_bytes(_without_anchor_peers(block.read_bytes(), channel, org.msp_id))
+    return peer(network, org, "channel", "update", "-f", str(update), "-c", channel, *orderer)
+
+
+def _without_anchor_peers(block: bytes, channel: str, msp_id: str) -> bytes:
+    """The update's envelope: the organisation's group as it is, but for an anchor peers' value that is empty."""
+    (envelope,) = protos.common.Block.FromString(block).data.data
+    group = raw_config(protos.common.Envelope.FromString(envelope)).channel_group
+    made = protos.configs.ConfigUpdate(channel_id=channel)
+    for each in (made.read_set, made.write_set):
+        each.groups["Application"].version = group.groups["Application"].version
+        each.groups["Application"].groups[msp_id].CopyFrom(group.groups["Application"].groups[msp_id])
+    value = made.write_set.groups["Application"].groups[msp_id].values["AnchorPeers"]
+    value.value, value.version = b"", value.version + 1
+    header = protos.common.ChannelHeader(type=protos.common.CONFIG_UPDATE, channel_id=channel)
+    change = protos.configs.ConfigUpdateEnvelope(config_update=made.SerializeToString())
+    payload = protos.common.Payload(data=change.SerializeToString())
+    payload.header.channel_header = header.SerializeToString()
+    return bytes(protos.common.Envelope(payload=payload.SerializeToString()).SerializeToString())
 
 
 def processes(directory: Path) -> list[str]:

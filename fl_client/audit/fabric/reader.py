@@ -53,6 +53,9 @@ class FabricBlocks(Blocks):
         envelopes = [protos.common.Envelope.FromString(each) for each in self._readable(block)]
         if len(envelopes) != len(block.data.data):
             findings.append(Finding(Class.FORMAT, "a transaction of the block cannot be read", number))
+        elif any(_longer(raw, each) for raw, each in zip(block.data.data, envelopes, strict=True)):
+            what = "a transaction of the block holds more than one envelope, or less"
+            findings.append(Finding(Class.FORMAT, what, number))
         changed = self._changed(envelopes, number, findings, notes)
         if number > 0:
             findings += self._signatures(block, header, number)
@@ -141,7 +144,7 @@ class FabricBlocks(Blocks):
     def _signer(self, metadata: Any, each: Any, header: bytes) -> str:
         """Who made a signature, if it is valid and the configuration lets it sign; "" otherwise."""
         assert self._config is not None
-        if each.identifier_header:  # BFT: by the consenter's number
+        if self._config.consensus == "BFT":  # by the consenter's number, and nobody else's
             number = protos.common.IdentifierHeader.FromString(each.identifier_header).identifier
             msp_id, pem = self._config.consenters.get(number, ("", b""))
             signed = metadata.value + each.identifier_header + header
@@ -201,6 +204,17 @@ def _der(tag: int, content: bytes) -> bytes:
         return bytes([tag, size]) + content
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes([tag, 0x80 | len(length)]) + length + content
+
+
+def _longer(raw: bytes, envelope: Any) -> bool:
+    """Whether an envelope's bytes are not just it.
+
+    A block's hash is over all transactions in a row, so it does not tell where one ends: two that are glued
+    together have the same hash, and as a protocol buffer only the last of them is there. Peers refuse that too
+    (Fabric, protoutil.VerifyTransactionsAreWellFormed).
+    """
+    alone = protos.common.Envelope(payload=envelope.payload, signature=envelope.signature)
+    return len(alone.SerializeToString()) != len(raw)
 
 
 def _type(envelope: Any) -> int:

@@ -17,7 +17,10 @@ from fabric_protos.msp import identities_pb2
 from chaincode.shim import Identity
 
 _MSP: Any = identities_pb2
-ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256 (SEC 2)
+ORDERS = {  # of the curves' groups (SEC 2, version 2)
+    "secp256r1": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    "secp384r1": int("F" * 48 + "C7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973", 16),
+}
 _SKEW = datetime.timedelta(minutes=5)
 
 
@@ -38,7 +41,7 @@ class EmbeddedIdentity:
     def sign(self, data: bytes) -> bytes:
         """An ECDSA signature in Fabric's form, with the lower of the two possible S."""
         r, s = decode_dss_signature(self.private_key.sign(data, ec.ECDSA(hashes.SHA256())))
-        return encode_dss_signature(r, min(s, ORDER - s))
+        return encode_dss_signature(r, min(s, ORDERS[self.private_key.curve.name] - s))
 
     @property
     def member_id(self) -> str:
