@@ -34,7 +34,7 @@ def _fabric(directory: Path, memory: int) -> dict[str, str]:
 
 
 def orderer(plan: Plan, index: int) -> ProcessSpec:
-    """An orderer; ready when it reports good health and listens."""
+    """An orderer; ready when it reports good health and listens, to administrators too."""
     name, directory = f"orderer{index}", orderer_directory(plan, index)
     return ProcessSpec(
         name=name,
@@ -45,6 +45,9 @@ def orderer(plan: Plan, index: int) -> ProcessSpec:
         ready=[
             HttpOk(f"http://{plan.ports.address(f'{name}/operations')}/healthz"),
             Listening(plan.ports.address(f"{name}/listen")),
+            Listening(
+                plan.ports.address(f"{name}/admin")
+            ),  # on a busy machine some time after its good health
         ],
         layer=ORDERERS,
     )

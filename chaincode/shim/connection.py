@@ -14,7 +14,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from chaincode.shim.dispatch import Chaincode
-from chaincode.shim.errors import PeerError, Refusal
+from chaincode.shim.errors import Refusal
 from chaincode.shim.exchange import KIND, MESSAGE_LIMIT, Batches, Exchange, Message, MessageType, message
 from chaincode.shim.metrics import Metrics
 from chaincode.shim.peerstub import PeerStub
@@ -147,15 +147,11 @@ class Connection:
             stub = PeerStub(request, exchange)
             label = self._chaincode.label(stub.args)
             response = await self._chaincode.invoke(stub)
-            if response.ok:
-                await stub.flush()
-                event = stub.event
+            event = stub.event if response.ok else None
         except DecodeError:
             response = Response(400, "the call is malformed")
         except Refusal as refusal:
             response = Response(refusal.code, refusal.to_json())
-        except PeerError as error:  # it takes the writes no more
-            response = Response(500, f"peer: {error}")
         except Exception as error:  # noqa: BLE001 - a call without an answer hangs for the peer's time-out
             logger.error("%s: %s", request.txid[:8], where(error))
             response = Response(500, "internal error")

@@ -104,7 +104,9 @@ class Chaincode:
         transaction.check_transient(stub.transient)
         arguments = decode_arguments(transaction.parameters, stub.args[1:])
         view = cast(Stub, ReadOnly(stub)) if transaction.reads_only else stub
-        return encode_result(await transaction.call(view, *arguments))
+        result = encode_result(await transaction.call(view, *arguments))
+        await stub.flush()
+        return result
 
     def _find(self, args: Sequence[bytes]) -> tuple[str, Transaction]:
         if not args:

@@ -1,13 +1,15 @@
 """Transactions in process, with Fabric's read-set and write-set semantics: for tests and embedded ledgers.
 
 Beside Fabric: every collection is held, private values lie in the state as they are, a key's validation
-parameter is kept but not enforced, and there is no CouchDB and no other chaincode.
+parameter is kept but not enforced, there is no CouchDB, and of other chaincodes only those one names.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -30,6 +32,7 @@ from chaincode.shim.worldstate import (
 __all__ = [
     "Endorsement",
     "MemoryStub",
+    "Other",
     "RangeRead",
     "ReadWriteSet",
     "Verdict",
@@ -43,14 +46,25 @@ __all__ = [
 BATCH = 100  # the peer reads a range so many results at a time, and one more to know whether there is more
 
 
+class Other(NamedTuple):
+    """A chaincode that others may call, with its committed keys."""
+
+    chaincode: Chaincode
+    state: WorldState
+
+
 class Endorsement(msgspec.Struct, frozen=True):
-    """What an endorser would sign. A refused or failed call carries no writes and no event."""
+    """What an endorser would sign. A refused or failed call carries no writes and no event.
+
+    ``called`` has the read/write set of every other chaincode of the channel that the call has called.
+    """
 
     status: int
     message: str
     payload: bytes
     read_write_set: ReadWriteSet
     event: tuple[str, bytes] | None
+    called: tuple[tuple[str, ReadWriteSet], ...] = ()
 
     def to_bytes(self) -> bytes:
         """A canonical encoding: equal on honest endorsers."""
@@ -58,7 +72,10 @@ class Endorsement(msgspec.Struct, frozen=True):
 
 
 class MemoryStub(Stub):
-    """One transaction on a snapshot of ``state``, which it never changes: take ``read_write_set()``."""
+    """One transaction on a snapshot of ``state``, which it never changes: take ``read_write_set()``.
+
+    ``others`` are the chaincodes it may call, by name, or by "NAME/CHANNEL" on another channel.
+    """
 
     def __init__(
         self,
@@ -71,6 +88,7 @@ class MemoryStub(Stub):
         transient: Mapping[str, bytes],
         creator: Identity,
         timestamp: int = 0,
+        others: Mapping[str, Other] | None = None,
     ) -> None:
         self.channel, self.tx_id, self.chaincode = channel, tx_id, chaincode
         self.args, self.transient = tuple(args), dict(transient)
@@ -81,12 +99,21 @@ class MemoryStub(Stub):
         self._ranges: list[_Scan] = []
         self._writes: dict[str, bytes | None] = {}
         self._must_not_write = False
+        self._others = dict(others or {})
+        self._called: dict[str, MemoryStub] = {}
+
+    def called(self) -> tuple[tuple[str, ReadWriteSet], ...]:
+        """The read/write sets of the other chaincodes of this channel, by name."""
+        own = {name: stub for name, stub in self._called.items() if "/" not in name}
+        return tuple((name, own[name].read_write_set()) for name in sorted(own))
 
     def read_write_set(self) -> ReadWriteSet:
         """What this transaction has read and would write, so far."""
+        ranges = [scan.seen() for scan in self._ranges]
+        once = {(seen.start, seen.end, seen.exhausted): seen for seen in ranges}  # as a peer records them
         return ReadWriteSet(
             reads=tuple(sorted(self._reads.items(), key=lambda read: read[0])),
-            ranges=tuple(scan.seen() for scan in self._ranges),
+            ranges=tuple(once.values()),
             writes=tuple(sorted(self._writes.items(), key=lambda write: write[0])),
         )
 
@@ -174,7 +201,33 @@ class MemoryStub(Stub):
         self._write(_parameter(key), bytes(policy))
 
     async def invoke_chaincode(self, name: str, args: Sequence[bytes], channel: str = "") -> Response:
-        raise PeerError("the in-process stub has no other chaincode")
+        target = f"{name}/{channel}" if channel not in ("", self.channel) else name
+        if target not in self._others:
+            raise PeerError(f"there is no chaincode {target} that could be called")
+        stub = self._called[target] = self._callee(target, args, channel or self.channel)
+        before = dict(stub._writes)
+        response = await self._others[target].chaincode.invoke(stub)
+        if not response.ok:
+            stub._writes = before
+        return response
+
+    async def flush(self) -> None:
+        """Nothing to do: whoever endorses takes the writes."""
+
+    def _callee(self, target: str, args: Sequence[bytes], channel: str) -> MemoryStub:
+        """The same transaction for another chaincode, whose calls share a read/write set."""
+        if target in self._called:
+            stub = copy.copy(self._called[target])
+        else:
+            stub = copy.copy(self)
+            stub._state = self._others[target].state.snapshot()
+            stub._reads, stub._ranges, stub._writes = {}, [], {}
+            # Nobody is called while a call of it is going on; a call into another channel calls nobody.
+            own = self._others.items() if channel == self.channel else ()
+            stub._others = {name: other for name, other in own if name != target}
+            stub._must_not_write = False
+        stub.channel, stub.args, stub.event = channel, tuple(args), None
+        return stub
 
     def _read(self, key: str) -> bytes | None:
         entry = self._state.get(key)
@@ -238,8 +291,10 @@ class _Scan:
 async def endorse(chaincode: Chaincode, stub: MemoryStub) -> Endorsement:
     """Run the stub's call as an endorsing peer does: what is refused reads and writes nothing."""
     response = await chaincode.invoke(stub)
-    rwset, event = (stub.read_write_set(), stub.event) if response.ok else (ReadWriteSet(), None)
-    return Endorsement(response.status, response.message, response.payload, rwset, event)
+    if not response.ok:
+        return Endorsement(response.status, response.message, response.payload, ReadWriteSet(), None)
+    made = stub.read_write_set(), stub.event, stub.called()
+    return Endorsement(response.status, response.message, response.payload, *made)
 
 
 # Keys that start with two NULs are neither simple nor composite: no contract can reach them.

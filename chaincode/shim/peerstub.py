@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
-from chaincode.shim.errors import Forbidden
+from chaincode.shim.errors import Forbidden, PeerError
 from chaincode.shim.exchange import Exchange, Message
 from chaincode.shim.identity import Identity
 from chaincode.shim.keys import LAST, check_key, check_range, check_value
@@ -18,7 +18,7 @@ _WRITES = {
     "PURGE_PRIVATE_DATA": shim.PurgePrivateState,
     "PUT_STATE_METADATA": shim.PutStateMetadata,
 }
-_BATCH_BYTES = 1 << 20  # of values, that wait for the others of their batch
+_BATCH_BYTES = 16 << 20  # of values in one request
 _VALIDATION_PARAMETER = "VALIDATION_PARAMETER"  # the metadata key Fabric reads
 
 
@@ -29,8 +29,8 @@ class PeerStub(Stub):
         self._exchange = exchange
         self.channel, self.tx_id = request.channel_id, request.txid
         self.event: tuple[str, bytes] | None = None
-        self._writes: list[Message] = []  # that the peer has not got yet
-        self._written = 0  # bytes of their values
+        self._writes: list[tuple[str, dict[str, Any]]] = []  # held until the end: see flush
+        self._reads_only = False
         self.args = tuple(chaincodes.ChaincodeInput.FromString(request.payload).args)
         self._read_proposal(request.proposal.proposal_bytes)
 
@@ -81,6 +81,7 @@ class PeerStub(Stub):
         if size < 1:
             raise ValueError("a page has at least one key")
         first, last = check_range(start, end)
+        self._begin_reading_only("a paginated query")
         options = shim.QueryMetadata(pageSize=size, bookmark=bookmark).SerializeToString()
         query = shim.GetStateByRange(startKey=first, endKey=last, metadata=options)
         raw = await self._exchange.ask("GET_STATE_BY_RANGE", query.SerializeToString())
@@ -127,7 +128,9 @@ class PeerStub(Stub):
         await self._write("PURGE_PRIVATE_DATA", key=key, collection=_named(collection))
 
     async def range_private(self, collection: str, start: str, end: str) -> AsyncIterator[tuple[str, bytes]]:
-        async for item in self._range(*check_range(start, end), _named(collection)):
+        first, last = check_range(start, end)
+        self._begin_reading_only("a range of private data")
+        async for item in self._range(first, last, _named(collection)):
             yield item
 
     async def validation_parameter(self, key: str) -> bytes | None:
@@ -146,7 +149,6 @@ class PeerStub(Stub):
         target = chaincodes.ChaincodeID(name=f"{name}/{channel}" if channel else name)
         call = chaincodes.ChaincodeInput(args=args)
         spec = chaincodes.ChaincodeSpec(chaincode_id=target, input=call)
-        await self.flush()  # it may write the same keys, after this one
         raw = await self._exchange.ask("INVOKE_CHAINCODE", spec.SerializeToString())
         completed = shim.ChaincodeMessage.FromString(raw)
         if completed.type != shim.ChaincodeMessage.COMPLETED:
@@ -166,27 +168,35 @@ class PeerStub(Stub):
     async def _put(self, key: str, value: bytes, collection: str) -> None:
         check_key(key)
         check_value(value)
-        await self._write("PUT_STATE", key=key, value=value, collection=collection)
-        self._written += len(value)
-        if self._written > _BATCH_BYTES:
-            await self.flush()
+        await self._write("PUT_STATE", key=key, value=bytes(value), collection=collection)
 
     async def _write(self, kind: str, **fields: Any) -> None:
-        """One write: now, or later with others where the peer takes them together."""
-        size = self._exchange.batches.writes
-        if not size:
-            await self._exchange.ask(kind, _WRITES[kind](**fields).SerializeToString())
-            return
-        self._writes.append(shim.WriteRecord(type=kind, **fields))
-        if len(self._writes) >= size:
-            await self.flush()
+        if self._reads_only:
+            raise PeerError("the transaction has made a query after which a peer takes no writes")
+        self._writes.append((kind, fields))
+
+    def _begin_reading_only(self, what: str) -> None:
+        """What the peer would refuse when the writes reach it is refused where the contract does it."""
+        if self._writes:
+            raise PeerError(f"a peer does not allow {what} after a write")
+        self._reads_only = True
 
     async def flush(self) -> None:
-        """Send the writes that the peer has not got yet; for the end of the transaction."""
-        writes, self._writes, self._written = self._writes, [], 0
-        if writes:
-            batch = shim.WriteBatchState(rec=writes).SerializeToString()
-            await self._exchange.ask("WRITE_BATCH_STATE", batch)
+        """Send the writes, together where the peer takes them so.
+
+        They are held until the transaction has succeeded: what is refused then writes nothing, also where
+        another chaincode has called it and goes on, and no transaction sees a write of its own anyway.
+        """
+        writes, self._writes = self._writes, []
+        size = self._exchange.batches.writes
+        if not size:
+            for kind, fields in writes:
+                await self._exchange.ask(kind, _WRITES[kind](**fields).SerializeToString())
+            return
+        for batch in _batches(writes, size):
+            records = [shim.WriteRecord(type=kind, **fields) for kind, fields in batch]
+            request = shim.WriteBatchState(rec=records).SerializeToString()
+            await self._exchange.ask("WRITE_BATCH_STATE", request)
 
     async def _range(self, start: str, end: str, collection: str) -> AsyncIterator[tuple[str, bytes]]:
         query = shim.GetStateByRange(startKey=start, endKey=end, collection=collection)
@@ -203,6 +213,22 @@ class PeerStub(Stub):
                 return
             following = shim.QueryStateNext(id=response.id).SerializeToString()
             response = shim.QueryResponse.FromString(await self._exchange.ask("QUERY_STATE_NEXT", following))
+
+
+def _batches(
+    writes: Sequence[tuple[str, dict[str, Any]]], size: int
+) -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """The writes in order, in parts of at most ``size`` writes and about _BATCH_BYTES."""
+    batch: list[tuple[str, dict[str, Any]]] = []
+    room = _BATCH_BYTES
+    for write in writes:
+        room -= len(write[1].get("value", b""))
+        if batch and (len(batch) == size or room < 0):
+            yield batch
+            batch, room = [], _BATCH_BYTES - len(write[1].get("value", b""))
+        batch.append(write)
+    if batch:
+        yield batch
 
 
 def _pair(raw: bytes) -> tuple[str, bytes]:

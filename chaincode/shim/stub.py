@@ -120,3 +120,6 @@ class Stub(Protocol):
 
     async def invoke_chaincode(self, name: str, args: Sequence[bytes], channel: str = "") -> Response:
         """Call another chaincode on the same peer; another channel's writes are discarded."""
+
+    async def flush(self) -> None:
+        """Send the writes, which are held until then. The shim does it when the transaction has succeeded."""

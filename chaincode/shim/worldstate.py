@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -55,6 +55,7 @@ class WorldState:
         self._entries: dict[str, Versioned] = {}
         self._keys: list[str] = []
         self._history: dict[str, list[Modification]] = {}
+        self._block, self._in_block = -1, set[str]()  # the last block and the keys written in it
         self._shared = False  # entries and keys are also a snapshot's: copy before the next write
 
     def get(self, key: str) -> Versioned | None:
@@ -76,6 +77,7 @@ class WorldState:
         """This state as it is now, untouched by later writes; costs nothing until one comes."""
         copy = WorldState()
         copy._entries, copy._keys, copy._history = self._entries, self._keys, self._history
+        copy._block, copy._in_block = self._block, self._in_block
         copy._shared = self._shared = True
         return copy
 
@@ -83,12 +85,20 @@ class WorldState:
         """Commit a valid transaction's writes; as in Fabric, an empty value deletes."""
         if self._shared:
             self._entries, self._keys, self._shared = dict(self._entries), list(self._keys), False
+            self._in_block = set(self._in_block)
+        if version[0] != self._block:
+            self._block, self._in_block = version[0], set()
         for key, value in writes:
+            self._in_block.add(key)
             self._history.setdefault(key, []).append(Modification(tx_id, value or None, timestamp))
             if value:
                 self._set(key, Versioned(value, version))
             else:
                 self._remove(key)
+
+    def written_in(self, block: int) -> Collection[str]:
+        """The keys that transactions of this block, the last or the next, have written so far."""
+        return self._in_block if block == self._block else ()
 
     def digest(self) -> str:
         """Hex SHA-256 over all keys and values in order, each with its length in front (8 bytes)."""
@@ -108,10 +118,15 @@ class WorldState:
             del self._keys[bisect_left(self._keys, key)]
 
 
-def validate(state: WorldState, rwset: ReadWriteSet) -> Verdict:
-    """Fabric's commit check: every read has the version it had, every range the same keys and versions."""
+def validate(state: WorldState, rwset: ReadWriteSet, block: int = -1) -> Verdict:
+    """Fabric's commit check: every read has the version it had, every range the same keys and versions.
+
+    With the number of the ``block`` that the transaction is in, a key read conflicts with any write before
+    it in the same block: a peer takes the deletion of a key that was not there for a change, too.
+    """
+    written = state.written_in(block)
     for key, version in rwset.reads:
-        if version_of(state.get(key)) != version:
+        if key in written or version_of(state.get(key)) != version:
             return "MVCC_READ_CONFLICT"
     if any(_seen_again(state, read) != read.results for read in rwset.ranges):
         return "PHANTOM_READ_CONFLICT"

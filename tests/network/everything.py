@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import Any
 
-from chaincode.shim import Contract, Stub, composite_key, query, split_composite_key, transaction
+from fabric_protos.common import policies_pb2 as policies
+from fabric_protos.msp import msp_principal_pb2 as principals
+
+from chaincode.shim import Contract, PeerError, Stub, composite_key, query, split_composite_key, transaction
 from chaincode.shim.errors import Conflict
 
+
+def member(msp_id: str) -> bytes:
+    """The policy that one member of this MSP has signed."""
+    role = principals.MSPRole(msp_identifier=msp_id).SerializeToString()
+    rule = policies.SignaturePolicy(
+        n_out_of=policies.SignaturePolicy.NOutOf(n=1, rules=[policies.SignaturePolicy(signed_by=0)])
+    )
+    signer = principals.MSPPrincipal(principal_classification="ROLE", principal=role)
+    return bytes(policies.SignaturePolicyEnvelope(rule=rule, identities=[signer]).SerializeToString())
+
+
+POLICIES = {"org1": member("Org1MSP"), "nobody": member("NobodyMSP")}  # who must endorse a key's change
 COLLECTION = "_implicit_org_Org1MSP"  # every organisation has one without any configuration
 
 
@@ -21,7 +37,7 @@ class Everything(Contract):
         await stub.put("ö\U0001f600", b"\xff\x00raw")
         await stub.put("ö\uffff", b"before it, in UTF-16 after it")
         await stub.put_private(COLLECTION, "p", stub.transient["secret"])
-        await stub.set_validation_parameter("k001", b"policy")
+        await stub.set_validation_parameter("k001", POLICIES["nobody"])
         stub.set_event("seeded", b"%d" % count)
         return count
 
@@ -85,7 +101,15 @@ class Everything(Contract):
 
     @query
     async def who(self, stub: Stub) -> list[Any]:
-        return [stub.creator.msp_id, sorted(stub.creator.roles), stub.chaincode, stub.channel]
+        """The creator, and what the call says of itself."""
+        creator = stub.creator
+        certificate = hashlib.sha256(creator.certificate).hexdigest()
+        named = [creator.msp_id, creator.common_name, sorted(creator.roles), dict(creator.attributes)]
+        return [*named, creator.key_sha256, creator.not_after, certificate, stub.chaincode, stub.channel]
+
+    @transaction
+    async def restrict(self, stub: Stub, key: str, policy: str) -> None:
+        await stub.set_validation_parameter(key, POLICIES[policy])
 
     @transaction
     async def refuse(self, stub: Stub) -> None:
@@ -100,7 +124,41 @@ class Everything(Contract):
     async def empty_key(self, stub: Stub) -> bytes | None:
         return await stub.get("")
 
+    @transaction(transient=("secret",))
+    async def forward(self, stub: Stub, name: str, channel: str, args: list[str]) -> list[Any]:
+        """Call another chaincode between two writes of one's own."""
+        await stub.put("forwarding", b"to " + name.encode())
+        answer = await stub.invoke_chaincode(name, [arg.encode() for arg in args], channel)
+        await stub.put("forwarded", answer.payload or b"nothing")
+        return [answer.status, answer.message, answer.payload.decode()]
+
     @query
-    async def call_another(self, stub: Stub, name: str, function: str, argument: str) -> list[Any]:
-        answer = await stub.invoke_chaincode(name, [function.encode(), argument.encode()])
-        return [answer.status, answer.message, len(answer.payload)]
+    async def rich(self, stub: Stub, caught: bool) -> list[str]:
+        """A rich query, which needs CouchDB."""
+        try:
+            return [key async for key, _ in stub.rich_query('{"selector": {}}')]
+        except PeerError:
+            if caught:
+                return ["refused"]
+            raise
+
+    @transaction
+    async def script(self, stub: Stub, steps: list[list[str]]) -> list[Any]:
+        """One step after the other; everything it has seen."""
+        return [await self._step(stub, *step) for step in steps]
+
+    async def _step(self, stub: Stub, verb: str, *words: str) -> Any:
+        if verb == "get":
+            return str(await stub.get(words[0]))
+        if verb == "get-many":
+            return [str(value) for value in await stub.get_many(words)]
+        if verb == "put":
+            return await stub.put(words[0], words[1].encode())
+        if verb == "delete":
+            return await stub.delete(words[0])
+        found: list[str] = []
+        async for key, value in stub.range(words[0], words[1]):
+            found.append(f"{key}={value!r}")
+            if len(found) == int(words[2]):
+                break
+        return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fl_client.audit.fabric import protos
@@ -22,10 +22,20 @@ THREE = Topology(
 )
 
 
-def peer(network: Network, org: Organisation, *words: str) -> str:
+def peer(
+    network: Network, org: Organisation, *words: str, environment: Mapping[str, str] | None = None
+) -> str:
     """``peer …`` as the organisation's admin, at its own peer."""
     env = {"FABRIC_CFG_PATH": str(network.directory / "nodes" / f"{org.name}-admin")}
-    return command([Binaries().path("peer"), *words], env={**env, "FABRIC_LOGGING_SPEC": "error"}).strip()
+    env |= {"FABRIC_LOGGING_SPEC": "error"} | dict(environment or {})
+    return command([Binaries().path("peer"), *words], env=env).strip()
+
+
+def orderer_words(network: Network, orderer: int = 0) -> list[str]:
+    """The orderer that ``peer`` is to send to."""
+    authority = Identities(network.directory, network.topology).orderer_tls_ca
+    address = f"127.0.0.1:{network.port(f'orderer{orderer}/listen')}"
+    return ["-o", address, "--tls", "--cafile", str(authority)]
 
 
 def _call(network: Network, *words: str) -> list[str]:
@@ -42,8 +52,7 @@ def query(network: Network, org: Organisation, *words: str) -> str:
 def put(network: Network, key: str, value: str, *, orderer: int = 0) -> None:
     """Write, endorsed by every organisation; returns when it is committed."""
     identities = Identities(network.directory, network.topology)
-    words = ["-o", f"127.0.0.1:{network.port(f'orderer{orderer}/listen')}", "--tls"]
-    words += ["--cafile", str(identities.orderer_tls_ca), "--waitForEvent"]
+    words = [*orderer_words(network, orderer), "--waitForEvent"]
     for org in network.topology.organisations:
         words += ["--peerAddresses", f"127.0.0.1:{network.port(f'{org.name}/peer/listen')}"]
         words += ["--tlsRootCertFiles", str(identities.tls_ca(org))]

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from chaincode.shim import Identity
-from chaincode.shim.memory import MemoryStub, WorldState
+from chaincode.shim.memory import MemoryStub, Other, WorldState
 from chaincode.shim.protos import identities
 
 START = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
@@ -57,7 +57,12 @@ def _argument(argument: object) -> bytes:
     return msgspec.json.encode(argument, order="sorted")
 
 
-def call(state: WorldState, *args: object, transient: Mapping[str, bytes] | None = None) -> MemoryStub:
+def call(
+    state: WorldState,
+    *args: object,
+    transient: Mapping[str, bytes] | None = None,
+    others: Mapping[str, Other] | None = None,
+) -> MemoryStub:
     """A stub for one call."""
     raw = wire(*args)
     return MemoryStub(
@@ -68,4 +73,5 @@ def call(state: WorldState, *args: object, transient: Mapping[str, bytes] | None
         args=raw,
         transient=transient or {},
         creator=Identity.parse(CREATOR),
+        others=others,
     )

@@ -13,7 +13,7 @@ from shim_helpers import call
 
 from chaincode.shim import Chaincode, Contract, PeerError, Refusal, Stub, composite_key, query, transaction
 from chaincode.shim.errors import Conflict, Invalid
-from chaincode.shim.memory import MemoryStub, WorldState, endorse, validate
+from chaincode.shim.memory import MemoryStub, Other, WorldState, endorse, validate
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -67,6 +67,74 @@ def test_a_read_of_a_missing_key_conflicts_with_its_creation() -> None:
     assert run(stub.get("a")) is None
     state.apply([("a", b"1")], (1, 0))
     assert validate(state, stub.read_write_set()) == "MVCC_READ_CONFLICT"
+
+
+def test_a_read_conflicts_with_a_deletion_in_its_block_even_of_a_key_that_was_not_there() -> None:
+    state = WorldState()
+    stub = call(state)
+    assert run(stub.get("a")) is None
+    state.apply([("a", None)], (7, 0))
+    assert validate(state, stub.read_write_set(), 7) == "MVCC_READ_CONFLICT"
+    assert validate(state, stub.read_write_set(), 8) == "VALID"
+    state.snapshot().apply([("b", None)], (8, 0))
+    assert not state.written_in(8)
+
+
+def test_a_range_read_twice_is_recorded_once_as_a_peer_does() -> None:
+    stub = call(state_of(a="1"))
+    run(keys_of(stub.prefix("a")))
+    run(keys_of(stub.prefix("a")))
+    run(keys_of(stub.prefix("b")))
+    assert [seen.start for seen in stub.read_write_set().ranges] == ["a", "b"]
+
+
+class Caller(Contract):
+    @transaction
+    async def both(self, stub: Stub, key: str) -> str:
+        await stub.put(key, b"caller's")
+        first = await stub.invoke_chaincode("other", [b"put", key.encode(), b"1"])
+        again = await stub.invoke_chaincode("other", [b"get", key.encode()], stub.channel)
+        away = await stub.invoke_chaincode("other", [b"put", key.encode(), b"2"], "elsewhere")
+        no = await stub.invoke_chaincode("other", [b"refuse", key.encode()])
+        return f"{first.status} {again.payload!r} {away.status} {no.status}"
+
+    @transaction
+    async def refuse(self, stub: Stub, key: str) -> None:
+        await stub.put(key, b"never written")
+        raise Conflict("not now")
+
+    @transaction
+    async def put(self, stub: Stub, key: str, value: bytes) -> None:
+        await stub.put(key, value)
+
+    @query
+    async def get(self, stub: Stub, key: str) -> bytes | None:
+        return await stub.get(key)
+
+    @transaction
+    async def again(self, stub: Stub) -> None:
+        await stub.invoke_chaincode("other", [b"again"])
+
+
+def test_another_chaincode_writes_to_its_own_keys_and_on_another_channel_to_none() -> None:
+    other = Other(Chaincode([Caller()]), state_of(k="old"))
+    stub = call(WorldState(), "both", "k", others={"other": other, "other/elsewhere": other})
+    endorsement = run(endorse(Chaincode([Caller()]), stub))
+    assert endorsement.payload == b"\"200 b'old' 200 409\""
+    assert endorsement.read_write_set.writes == (("k", b"caller's"),)
+    ((name, rwset),) = endorsement.called
+    assert (name, rwset.writes, [key for key, _ in rwset.reads]) == ("other", (("k", b"1"),), ["k"])
+
+
+def test_a_chaincode_that_is_being_called_cannot_be_called() -> None:
+    other = Other(Chaincode([Caller()]), WorldState())
+    endorsement = run(endorse(Chaincode([Caller()]), call(WorldState(), "again", others={"other": other})))
+    assert endorsement.status == 200  # the refusal is what the first caller's call returned
+    unknown = run(endorse(Chaincode([Caller()]), call(WorldState(), "again")))
+    assert (unknown.status, unknown.message) == (
+        500,
+        "peer: there is no chaincode other that could be called",
+    )
 
 
 def test_blind_writes_never_conflict() -> None:

@@ -117,23 +117,30 @@ class Assets(Contract):
         """Every other call of the stub."""
         await stub.put_private("pair", "k", b"secret")
         await stub.set_validation_parameter("k", b"policy")
-        first = await stub.page("p", "q", 2)
         answer = await stub.invoke_chaincode("other", [b"do", b"it"], "channel2")
         found = {
             "private": str(await stub.get_private("pair", "k")),
             "hash": len(await stub.private_hash("pair", "k") or b""),
             "policy": str(await stub.validation_parameter("k")),
             "none": await stub.validation_parameter("unknown"),
-            "page": [key for key, _ in first.items],
-            "bookmark": first.bookmark,
-            "second": [key for key, _ in (await stub.page("p", "q", 2, first.bookmark)).items],
             "history": [str(change) async for change in stub.history("p1")],
             "composites": [key async for key, _ in stub.composites("colour", "red")],
             "invoked": [answer.status, answer.payload.decode()],
         }
-        await stub.purge_private("pair", "k")
+        await stub.purge_private("pair", "old")
         await stub.delete("p1")
         return found
+
+    @query
+    async def pages(self, stub: Stub) -> list[Any]:
+        first = await stub.page("p", "q", 2)
+        second = await stub.page("p", "q", 2, first.bookmark)
+        return [[key for key, _ in first.items], first.bookmark, [key for key, _ in second.items]]
+
+    @transaction
+    async def forbidden(self, stub: Stub, order: list[str]) -> None:
+        for step in order:
+            await {"put": lambda: stub.put("a", b"1"), "page": lambda: stub.page("p", "q", 2)}[step]()
 
 
 @dataclass
@@ -170,6 +177,12 @@ def play(act: Callable[[Scene], Awaitable[None]], **options: Any) -> None:
     asyncio.run(run())
 
 
+def offer(writes: int) -> bytes:
+    """READY of a peer that takes so many writes together."""
+    offered = chaincodes.ChaincodeAdditionalParams(use_write_batch=bool(writes), max_size_write_batch=writes)
+    return bytes(offered.SerializeToString())
+
+
 async def page(port: int, path: str) -> tuple[int, str]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
@@ -199,19 +212,42 @@ def test_the_stub_knows_who_calls_what() -> None:
     play(act)
 
 
-def test_every_other_request_of_the_stub_reaches_the_peer() -> None:
+@pytest.mark.parametrize("writes", [0, 1000])
+def test_every_other_request_of_the_stub_reaches_the_peer(writes: int) -> None:
     async def act(at: Scene) -> None:
         key = composite_key("colour", "red", "1")
-        at.peer.state.update({"p1": b"1", "p2": b"2", "p3": b"3", key: b"x"})
+        private = {"~pair|k": b"before", "~pair|old": b"1"}
+        policies = {"k|VALIDATION_PARAMETER": b"before"}
+        at.peer.state.update({"p1": b"1", "p2": b"2", key: b"x"} | private | policies)
         response = await at.peer.invoke("tx", "rest")
         found = json.loads(response.payload)
-        assert found["private"] == "b'secret'"
-        assert (found["hash"], found["policy"], found["none"]) == (32, "b'policy'", None)
-        assert (found["page"], found["bookmark"], found["second"]) == (["p1", "p2"], "p3", ["p3"])
+        assert found["private"] == "b'before'"
+        assert (found["hash"], found["policy"], found["none"]) == (32, "b'before'", None)
         assert found["history"][0] == "Modification(tx_id='tx2', value=None, timestamp=0)"
         assert found["history"][1] == "Modification(tx_id='tx1', value=b'1', timestamp=7)"
         assert (found["composites"], found["invoked"]) == ([key], [200, "other/channel2 do it"])
-        assert set(at.peer.state) == {"p2", "p3", key, "k|VALIDATION_PARAMETER"}
+        after = {"~pair|k": b"secret", "k|VALIDATION_PARAMETER": b"policy"}
+        assert at.peer.state == {"p2": b"2", key: b"x"} | after
+        assert at.peer.requests.count("WRITE_BATCH_STATE") == (1 if writes else 0)
+
+    play(act, ready=offer(writes))
+
+
+def test_pages_continue_at_their_bookmark() -> None:
+    async def act(at: Scene) -> None:
+        at.peer.state.update({"p1": b"1", "p2": b"2", "p3": b"3"})
+        response = await at.peer.invoke("tx", "pages")
+        assert json.loads(response.payload) == [["p1", "p2"], "p3", ["p3"]]
+
+    play(act)
+
+
+@pytest.mark.parametrize("order", [["put", "page"], ["page", "put"]], ids="-".join)
+def test_a_paginated_query_and_a_write_do_not_go_together(order: list[str]) -> None:
+    async def act(at: Scene) -> None:
+        response = await at.peer.invoke("tx", "forbidden", order)
+        assert (response.status, response.message[:5]) == (500, "peer:")
+        assert at.peer.state == {}
 
     play(act)
 
@@ -351,12 +387,6 @@ def test_batch_reads_are_used_only_when_the_peer_offers_them() -> None:
     play(new, ready=offer.SerializeToString())
 
 
-def offer(writes: int) -> bytes:
-    """READY of a peer that takes so many writes together."""
-    offered = chaincodes.ChaincodeAdditionalParams(use_write_batch=bool(writes), max_size_write_batch=writes)
-    return bytes(offered.SerializeToString())
-
-
 @pytest.mark.parametrize(("writes", "requests"), [(0, ["PUT_STATE"] * 5), (2, ["WRITE_BATCH_STATE"] * 3)])
 def test_writes_go_together_only_when_the_peer_offers_that(writes: int, requests: list[str]) -> None:
     async def act(at: Scene) -> None:
@@ -368,28 +398,19 @@ def test_writes_go_together_only_when_the_peer_offers_that(writes: int, requests
     play(act, ready=offer(writes))
 
 
-def test_long_values_do_not_wait_for_a_whole_batch() -> None:
+def test_long_values_go_in_several_batches() -> None:
     async def act(at: Scene) -> None:
-        assert (await at.peer.invoke("tx", "fill", ["a", "b", "c"], bytes(600_000))).status == 200
-        assert at.peer.requests == ["WRITE_BATCH_STATE"] * 2
+        assert (await at.peer.invoke("tx", "fill", ["a", "b", "c"], bytes(9 << 20))).status == 200
+        assert at.peer.requests == ["WRITE_BATCH_STATE"] * 3
+        assert {key: len(value) for key, value in at.peer.state.items()} == dict.fromkeys(
+            "abc", (9 << 20) + 1
+        )
 
     play(act, ready=offer(1000))
 
 
-def test_every_other_request_works_with_write_batches_too() -> None:
-    async def act(at: Scene) -> None:
-        key = composite_key("colour", "red", "1")
-        at.peer.state.update({"p1": b"1", "p2": b"2", "~pair|k": b"old", key: b"x"})
-        assert (await at.peer.invoke("tx", "rest")).status == 200
-        assert set(at.peer.state) == {"p2", key, "k|VALIDATION_PARAMETER"}
-        batches = [n for n, request in enumerate(at.peer.requests) if request == "WRITE_BATCH_STATE"]
-        calling = at.peer.requests.index("INVOKE_CHAINCODE")
-        assert batches == [calling - 1, len(at.peer.requests) - 1]  # before the other writes, and at the end
-
-    play(act, ready=offer(1000))
-
-
-def test_a_refused_transaction_sends_no_writes_and_a_failing_batch_is_a_500() -> None:
+@pytest.mark.parametrize("writes", [0, 1000])
+def test_a_refused_transaction_sends_no_writes_and_one_whose_writes_fail_is_a_500(writes: int) -> None:
     async def act(at: Scene) -> None:
         assert (await at.peer.invoke("tx", "refuse")).status == 409
         assert at.peer.requests == []
@@ -398,7 +419,7 @@ def test_a_refused_transaction_sends_no_writes_and_a_failing_batch_is_a_500() ->
         assert (response.status, response.message) == (500, "peer: no more writes")
         assert at.peer.events == {}
 
-    play(act, ready=offer(1000))
+    play(act, ready=offer(writes))
 
 
 def test_malformed_and_illegal_messages_leave_the_stream_alive(caplog: pytest.LogCaptureFixture) -> None:

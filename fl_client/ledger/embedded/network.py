@@ -145,7 +145,7 @@ class EmbeddedNetwork:
 
     def _commit(self, ordered: _Ordered, version: tuple[int, int]) -> TransactionRecord:
         call, endorsement = ordered.call, ordered.endorsement
-        code = validate(self.state, endorsement.read_write_set)
+        code = validate(self.state, endorsement.read_write_set, version[0])
         if code == "VALID":
             writes = endorsement.read_write_set.writes
             self.state.apply(writes, version, call.tx_id, int(self._clock()))
