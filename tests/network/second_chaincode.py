@@ -19,8 +19,10 @@ from network.topology import Organisation
 
 
 @contextmanager
-def second_chaincode(network: Network, org: Organisation, name: str, factory: str) -> Iterator[None]:
-    """The chaincode ``name`` of the one organisation's network, served by MODULE:FACTORY of this directory."""
+def second_chaincode(
+    network: Network, org: Organisation, name: str, factory: str, directory: Path
+) -> Iterator[None]:
+    """The chaincode ``name`` of the one organisation's network, served by MODULE:FACTORY of ``directory``."""
     port = next(port for port in range(17_100, 17_900) if is_free(port))
     material = Identities(network.directory, network.topology).chaincode(org)
     package_file = network.directory / f"{name}.tgz"
@@ -32,7 +34,7 @@ def second_chaincode(network: Network, org: Organisation, name: str, factory: st
             *("--tls-cert", str(material / "server.crt")),
             *("--tls-client-ca", str(Identities(network.directory, network.topology).tls_ca(org))),
         ],
-        cwd=Path(__file__).parent,
+        cwd=directory,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         stderr=subprocess.DEVNULL,
     )

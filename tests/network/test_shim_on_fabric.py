@@ -27,6 +27,7 @@ from network.suites import FABRIC
 pytestmark = [pytest.mark.network, pytest.mark.timeout(120)]
 network = network_fixture(ONE, scope="module")
 
+PAGE = Path(__file__).parents[2] / "docs" / "shim.md"
 SECRET = {"secret": b"hidden"}
 SEEDING = ("seed", "120")
 CHANGING = ("change", "k000", "new")
@@ -156,7 +157,7 @@ def test_a_keys_own_policy_decides_who_must_endorse_its_changes(network: Network
 def test_a_chaincode_calls_another_and_both_writes_are_committed(
     network: Network, memory: Memory, chain: Chain
 ) -> None:
-    with second_chaincode(network, ORG, SECOND, "everything:Everything"):
+    with second_chaincode(network, ORG, SECOND, "everything:Everything", Path(__file__).parent):
         for args, status, said in CALLS:
             call = ("forward", SECOND, "", json.dumps(args))
             transient = SECRET if args[0] == "seed" else {}  # it reaches whom one calls, too
@@ -168,6 +169,19 @@ def test_a_chaincode_calls_another_and_both_writes_are_committed(
             assert (answered, payload.endswith(said)) == (status, True)
             assert committed.rwsets[NAME].writes == expected.read_write_set.writes
             assert _plain(committed.rwsets.get(SECOND)) == _plain(dict(expected.called)[SECOND])
+
+
+def test_the_documented_example_runs_beside_a_peer(network: Network, tmp_path: Path) -> None:
+    contract, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "assets.py").write_text(contract)
+    with second_chaincode(network, ORG, "assets", "assets:Assets", tmp_path):
+        submit(network, "create", "car", "7", chaincode="assets")
+        with pytest.raises(CommandFailed, match=r"409.*the asset exists"):
+            submit(network, "create", "car", "8", chaincode="assets")
+        submit(network, "Assets:transfer", "car", "bob", chaincode="assets")
+        with pytest.raises(CommandFailed, match=r"403.*only its owner"):
+            submit(network, "transfer", "car", "eve", chaincode="assets")
+        assert query(network, "read", "car", chaincode="assets") == b'{"owner":"bob","value":7}'
 
 
 def _plain(rwset: ReadWriteSet | None) -> list[tuple[str, bytes | None]]:

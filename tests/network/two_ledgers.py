@@ -84,19 +84,27 @@ def words(*args: str, chaincode: str = NAME) -> list[str]:
 
 
 def submit(
-    network: Network, *args: str, transient: Mapping[str, bytes] | None = None, wait: bool = True
+    network: Network,
+    *args: str,
+    transient: Mapping[str, bytes] | None = None,
+    wait: bool = True,
+    chaincode: str = NAME,
 ) -> None:
     """Endorsed by the one peer, ordered and, with ``wait``, committed as valid; else CommandFailed."""
     where = [*orderer_words(network), *(["--waitForEvent"] if wait else [])]
     where += ["--peerAddresses", f"127.0.0.1:{network.port('org1/peer/listen')}"]
     where += ["--tlsRootCertFiles", str(Identities(network.directory, network.topology).tls_ca(ORG))]
     values = {key: base64.b64encode(value).decode() for key, value in (transient or {}).items()}
-    peer(network, ORG, "chaincode", "invoke", *where, *words(*args), "--transient", json.dumps(values))
+    call = [*words(*args, chaincode=chaincode), "--transient", json.dumps(values)]
+    peer(network, ORG, "chaincode", "invoke", *where, *call)
 
 
-def query(network: Network, *args: str, environment: Mapping[str, str] | None = None) -> bytes:
+def query(
+    network: Network, *args: str, environment: Mapping[str, str] | None = None, chaincode: str = NAME
+) -> bytes:
     """What the peer answers, as it stands."""
-    answer = peer(network, ORG, "chaincode", "query", "--hex", *words(*args), environment=environment)
+    call = words(*args, chaincode=chaincode)
+    answer = peer(network, ORG, "chaincode", "query", "--hex", *call, environment=environment)
     return bytes.fromhex(answer)
 
 

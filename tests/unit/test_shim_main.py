@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from shim_peer import PATIENCE, Authority, FakePeer, dialled
 
-from chaincode.shim.__main__ import main
+from chaincode.shim.__main__ import load, main
 
 ROOT = Path(__file__).parents[2]
 MODULE = """
@@ -27,6 +27,11 @@ class Slow(Contract):
 
 def create() -> Chaincode:
     return Chaincode([Slow()])
+
+class Quick(Contract):
+    @query
+    async def answer(self, stub: Stub) -> str:
+        return "quick"
 
 def number() -> int:
     return 7
@@ -137,6 +142,20 @@ def test_what_cannot_work_ends_with_one_sentence(
     said = capsys.readouterr().err
     assert complaint in said
     assert said.count("\n") == 1
+
+
+def test_several_contracts_are_served_as_one_chaincode(here: Path) -> None:
+    assert set(load("slow:Slow", "slow:Quick").contracts) == {"Slow", "Quick"}
+    with pytest.raises(TypeError, match="slow:create returned a Chaincode; it must return a Contract"):
+        load("slow:Slow", "slow:create")
+
+
+def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "python -m chaincode.shim assets:Assets --address" in said
 
 
 def test_a_port_in_use_is_reported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
