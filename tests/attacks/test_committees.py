@@ -101,6 +101,20 @@ async def test_who_decides_alone_refuses_only_updates_that_there_are():
 
 
 @story
+async def test_a_challenge_of_the_unchanged_model_returns_when_nobody_judges_it():
+    """The model is kept, so the post equals the result: that is no judgement against the challenger."""
+    panel = await Panel.settled(5, **optimistic(attempts=1))
+    committee = (await panel.begin()).committee
+    await panel.voted()
+    await panel.post(panel.spec.model)
+    outsider = next(member for member in panel.members if member not in committee)
+    await panel.challenge(outsider)
+    await panel.answer({committee[1]: RIGHT, committee[2]: WRONG})
+    assert (await panel.ended()).aggregation_outcome == "kept"
+    assert await panel.gains() == {}
+
+
+@story
 async def test_a_suspended_participant_owes_its_vote_and_may_not_challenge():
     panel = await Panel.settled(**optimistic())
     committee = (await panel.begin()).committee
