@@ -462,6 +462,20 @@ async def test_a_stalled_round_is_voided_from_v_on_and_everybody_has_its_lock_ba
 
 
 @story
+async def test_a_sealed_round_is_not_voided_before_missing_reports_could_be_voted_on():
+    at = await scene(3)
+    world, spec = at.world, at.spec
+    await at.to(Phase.SEALED)
+    await world.propose("void", VoidRound(job="job", round=1))
+    earliest = (await world.state()).sealed_at + spec.missing_seconds + spec.grace
+    world.clock.time = earliest - world.terms.beacon.period
+    await refused(425, world.approve("void"))
+    world.clock.time = earliest
+    await world.approve("void")
+    assert (await world.state()).phase is Phase.VOID
+
+
+@story
 async def test_who_revealed_shares_the_pool_of_a_voided_round_and_who_did_not_only_keeps_its_lock():
     at = await scene(4)
     world, spec = at.world, at.spec
@@ -543,6 +557,18 @@ async def test_a_job_without_a_running_round_is_aborted_at_once_and_its_pool_ret
     await refused(422, world.open())
     await refused(409, world.propose("again", AbortJob(job="job")))
     await world.holdings()
+
+
+@story
+async def test_a_job_is_aborted_between_two_rounds_at_once_and_what_is_final_stays():
+    at = await scene(3, rounds=2, attempts=1)
+    world = at.world
+    await at.to(Phase.FINAL)
+    final, left, before = await world.state(), await world.view.escrow("job"), await world.balance(ORG1)
+    await world.pass_vote("abort", AbortJob(job="job"))
+    assert await world.state() == final
+    assert await world.balance(ORG1) == before + left
+    assert (await world.holdings()).escrows == 0
 
 
 @pytest.mark.parametrize("phase", RUNNING)
