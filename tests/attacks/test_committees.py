@@ -144,3 +144,30 @@ async def test_the_first_answer_a_member_commits_to_stands():
     await panel.move()
     await panel.reveal(first)
     await refused(409, panel.reveal(first))
+
+
+@story
+async def test_nobody_ends_a_window_early_to_make_the_slower_members_miss_it():
+    panel = await Panel.settled()
+    first, second, third = (await panel.begin()).committee
+    await panel.vote([first, second])
+    await refused(425, panel.move())
+    await panel.vote([third])
+    assert (await panel.move()).stage is Stage.COMMIT
+    for member in (first, second):
+        await panel.commit(member, RIGHT)
+    await refused(425, panel.move())
+    await panel.commit(third, RIGHT)
+    assert (await panel.move()).stage is Stage.REVEAL
+    for member in (first, second):
+        await panel.reveal(member)
+    await refused(425, panel.move())
+    await panel.reveal(third)
+    await panel.move()
+    assert (await panel.ended()).forfeited == []
+
+
+@story
+async def test_as_many_candidates_as_seats_make_a_committee():
+    panel = await Panel.settled(3)
+    assert sorted((await panel.begin()).committee) == sorted(panel.members)
