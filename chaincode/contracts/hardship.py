@@ -65,9 +65,8 @@ def due(job: Job, current: RoundState) -> int:
     match current.phase:
         case Phase.CLOSED:
             return job.beacon.time(current.pairing_round)
-        case Phase.SEALED:  # and the window in which missing reports are voted on
-            voted = current.sealed_at + job.spec.missing_seconds
-            return max(job.beacon.time(current.sampling_round), voted)
+        case Phase.SEALED:  # the window in which missing reports are voted on outlasts the sampling beacon
+            return current.sealed_at + job.spec.missing_seconds
         case _:
             return current.deadline or job.beacon.time(current.sampling_round)
 

@@ -101,6 +101,20 @@ async def test_who_decides_alone_refuses_only_updates_that_there_are():
 
 
 @story
+async def test_a_challenge_of_the_unchanged_model_returns_when_nobody_judges_it():
+    """The model is kept, so the post equals the result: that is no judgement against the challenger."""
+    panel = await Panel.settled(5, **optimistic(attempts=1))
+    committee = (await panel.begin()).committee
+    await panel.voted()
+    await panel.post(panel.spec.model)
+    outsider = next(member for member in panel.members if member not in committee)
+    await panel.challenge(outsider)
+    await panel.answer({committee[1]: RIGHT, committee[2]: WRONG})
+    assert (await panel.ended()).aggregation_outcome == "kept"
+    assert await panel.gains() == {}
+
+
+@story
 async def test_a_suspended_participant_owes_its_vote_and_may_not_challenge():
     panel = await Panel.settled(**optimistic())
     committee = (await panel.begin()).committee
@@ -130,3 +144,30 @@ async def test_the_first_answer_a_member_commits_to_stands():
     await panel.move()
     await panel.reveal(first)
     await refused(409, panel.reveal(first))
+
+
+@story
+async def test_nobody_ends_a_window_early_to_make_the_slower_members_miss_it():
+    panel = await Panel.settled()
+    first, second, third = (await panel.begin()).committee
+    await panel.vote([first, second])
+    await refused(425, panel.move())
+    await panel.vote([third])
+    assert (await panel.move()).stage is Stage.COMMIT
+    for member in (first, second):
+        await panel.commit(member, RIGHT)
+    await refused(425, panel.move())
+    await panel.commit(third, RIGHT)
+    assert (await panel.move()).stage is Stage.REVEAL
+    for member in (first, second):
+        await panel.reveal(member)
+    await refused(425, panel.move())
+    await panel.reveal(third)
+    await panel.move()
+    assert (await panel.ended()).forfeited == []
+
+
+@story
+async def test_as_many_candidates_as_seats_make_a_committee():
+    panel = await Panel.settled(3)
+    assert sorted((await panel.begin()).committee) == sorted(panel.members)

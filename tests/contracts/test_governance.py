@@ -77,6 +77,26 @@ async def test_half_of_the_votes_against_end_a_proposal():
 
 
 @story
+async def test_half_of_an_even_number_of_votes_is_no_majority_and_half_against_is_the_end():
+    world = World()
+    admit_to_channel(world)
+    await world.found()
+    await world.pass_vote("in", AdmitOrganisation(msp_id="Org4MSP"))
+    await world.propose("m", Mint(account=ORG1, amount=7))
+    await world.approve("m")
+    assert await status(world, "m") == "open", "two of four"
+    await world.admins[ORG3].submit("Governance:reject", "m")
+    await refused(409, world.admins[ORG3].submit("Governance:reject", "m"))
+    assert await status(world, "m") == "open", "one of four"
+    await world.admins["Org4MSP"].submit("Governance:reject", "m")
+    assert await status(world, "m") == "rejected", "two of four"
+    await world.propose("n", Mint(account=ORG1, amount=7))
+    await world.approve("n")
+    await world.approve("n", ORG3)
+    assert await status(world, "n") == "executed", "three of four"
+
+
+@story
 async def test_only_the_proposer_withdraws_and_only_while_the_vote_is_open():
     world = await founded()
     await world.propose("m", Mint(account=ORG1, amount=7))
@@ -277,6 +297,12 @@ async def test_another_beacon_is_for_votes_and_new_jobs_and_a_running_job_keeps_
     await world.pass_vote("beacon", SetBeacon(beacon=fresh.info, freshness=6))
     terms = await world.view.consortium()
     assert (terms.beacon, terms.freshness, terms.margin) == (fresh.info, 6, 1)
+    wider = SetBeacon(beacon=fresh.info, margin=2)  # what is not named stays
+    now = fresh.sign(fresh.info.round_at(int(world.clock.now())))
+    await world.admin.submit("Governance:propose", "margin", wider, now)
+    await world.admins[ORG2].submit("Governance:approve", "margin")
+    terms = await world.view.consortium()
+    assert (terms.beacon, terms.freshness, terms.margin) == (fresh.info, 6, 2)
     await refused(422, world.propose("m", Mint(account=ORG1, amount=1)))  # the old chain's beacon
     now = fresh.sign(fresh.info.round_at(int(world.clock.now())))
     await world.admin.submit("Governance:propose", "m", Mint(account=ORG1, amount=1), now)
@@ -436,6 +462,20 @@ async def test_a_stalled_round_is_voided_from_v_on_and_everybody_has_its_lock_ba
 
 
 @story
+async def test_a_sealed_round_is_not_voided_before_missing_reports_could_be_voted_on():
+    at = await scene(3)
+    world, spec = at.world, at.spec
+    await at.to(Phase.SEALED)
+    await world.propose("void", VoidRound(job="job", round=1))
+    earliest = (await world.state()).sealed_at + spec.missing_seconds + spec.grace
+    world.clock.time = earliest - world.terms.beacon.period
+    await refused(425, world.approve("void"))
+    world.clock.time = earliest
+    await world.approve("void")
+    assert (await world.state()).phase is Phase.VOID
+
+
+@story
 async def test_who_revealed_shares_the_pool_of_a_voided_round_and_who_did_not_only_keeps_its_lock():
     at = await scene(4)
     world, spec = at.world, at.spec
@@ -517,6 +557,18 @@ async def test_a_job_without_a_running_round_is_aborted_at_once_and_its_pool_ret
     await refused(422, world.open())
     await refused(409, world.propose("again", AbortJob(job="job")))
     await world.holdings()
+
+
+@story
+async def test_a_job_is_aborted_between_two_rounds_at_once_and_what_is_final_stays():
+    at = await scene(3, rounds=2, attempts=1)
+    world = at.world
+    await at.to(Phase.FINAL)
+    final, left, before = await world.state(), await world.view.escrow("job"), await world.balance(ORG1)
+    await world.pass_vote("abort", AbortJob(job="job"))
+    assert await world.state() == final
+    assert await world.balance(ORG1) == before + left
+    assert (await world.holdings()).escrows == 0
 
 
 @pytest.mark.parametrize("phase", RUNNING)

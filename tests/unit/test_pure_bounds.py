@@ -13,12 +13,13 @@ from chaincode import committees, draw, encoding, report
 from chaincode import view as views
 from chaincode.beacon import ROUND_MAX, BadBeacon, Beacon, BeaconInfo, DevSigner, verify
 from chaincode.commitment import answer_digest, digest
+from chaincode.mechanisms import MECHANISMS
 from chaincode.mtpp import RULES, View
 from chaincode.mtpp.duplicates import likeness
 
 SIGNER = DevSigner(b"bounds", period=3, genesis_time=1_700_000_000)
 INFO, SEED, SALT = SIGNER.info, b"s" * 32, b"s" * 32
-LABELS = np.array([0, 1])
+VESTING = ("qualify-and-vest", "qualify-and-vest-sharp")
 
 
 def chain(**changes: Any) -> BeaconInfo:
@@ -67,6 +68,7 @@ REFUSED: list[Callable[[], Any]] = [
     *(chain(genesis_time=time).check for time in (-1, 2**62)),
     *(chain(id=id).check for id in ("", "a" * 129)),
     *(lambda r=r: SIGNER.sign(r) for r in (0, ROUND_MAX + 1)),
+    lambda: DevSigner(b"", period=0, genesis_time=1),
     *(lambda a=a: answer_digest(b"", a, "m", "c", SALT) for a in (-1, 2**32)),
     *(lambda s=s: digest(b"", "m", "r", "u", s) for s in (SALT[1:], SALT + b"s")),
     *(lambda r=r: encoding.domain("c", "n", "j", r) for r in (-1, 2**32)),
@@ -90,6 +92,9 @@ REFUSED: list[Callable[[], Any]] = [
     lambda: RULES["dasgupta-ghosh"].check(2**16 + 1, 2),
     lambda: RULES["determinant"].pair([0, 1, 0], [0, 1, 0], 2),
     lambda: RULES["determinant"].check(10, 5),
+    *(lambda m=m: MECHANISMS[m].check(RULES["dasgupta-ghosh"], 2) for m in VESTING),
+    *(lambda m=m: MECHANISMS[m].check(RULES["conditional"], 0) for m in VESTING),
+    lambda: MECHANISMS["qualify-and-vest-sharp"].check(RULES["output-agreement"], 0),
     *(lambda c=c: likeness(np.array([[0, 0], [0, 0]]), c) for c in (1, 257)),
     *(lambda s=s: likeness(np.array([[0, s], [0, 1]]), 2) for s in (-1, 2)),
 ]
