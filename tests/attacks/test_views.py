@@ -179,3 +179,22 @@ async def test_witnesses_speak_once_in_their_stage_and_their_attempt():
     await panel.witness({a: []})
     await refused(409, panel.witness({a: [b]}))
     await refused(409, panel.members[b].submit("Aggregation:witness", "job", 1, 2, []))
+
+
+@story
+async def test_bringing_views_moves_no_other_stage_on_even_past_its_deadline():
+    panel = await Viewers.settled()
+    members = (await panel.begin()).committee
+    panel.views = dict.fromkeys(members, HONEST)
+    for stage in (Stage.VOTE, Stage.COMMIT, Stage.REVEAL):
+        state = await panel.state()
+        assert state.stage is stage
+        panel.world.clock.time = max(panel.world.clock.time, state.deadline) + panel.world.terms.beacon.period
+        await refused(425, panel.agree([]))
+        assert await panel.state() == state
+        if stage is Stage.VOTE:
+            await panel.voted()
+        elif stage is Stage.COMMIT:
+            for member in members:
+                await panel.commit(member, RIGHT)
+            await panel.move()
