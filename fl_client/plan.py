@@ -84,30 +84,42 @@ class Plan(msgspec.Struct, frozen=True):
 _IDLE = Attack("random, constant, permuted or flipped labels", "0 or less")
 _NO_DATA = Attack("copying, distilling or learning from anything public, without private data", "0")
 _NULL = Attack("zero or replayed updates after the qualification", "the first round alone")
-_ONCE = Attack("no training after the qualification, but updates that pass for honest", "1.00")
+_ONCE = Attack(
+    "no training after the qualification, old updates under noise (1.00 without light check)", ".32 to 1.00"
+)
+_PUBLIC = Attack("updates trained on revealed labels, or for an epoch only", ".86 to 1.00")
 _VESTS = [
     _IDLE,
     _NO_DATA,
-    Attack("10 % of the data", ".51 to .71"),
-    Attack("a third of the data", ".77 to .92"),
-    Attack("two labels swapped", ".64 to .82"),
+    Attack("10 % of the data", ".50 to .67"),
+    Attack("a third of the data", ".79 to .94"),
+    Attack("two labels swapped", ".68 to .77"),
     _NULL,
     _ONCE,
-    Attack("copying a colleague's report, exactly or with 10 % noise: both together", ".60 to 1.00"),
+    _PUBLIC,
+    Attack("copying a colleague's report, exactly or with 10 % noise: both together", ".64 to 1.00"),
 ]
 _APART = [
     Attack(
-        "second choices on unsure tasks, or the same data with another seed: both together", ".68 to 1.84"
+        "second choices on unsure tasks, or the same data with another seed: both together", ".82 to 2.02"
     ),
-    Attack("one owner of data as two identities: both together", "1.1 to 1.9"),
+    Attack("one owner of data as two identities: both together", "1.3 to 1.9"),
 ]
 _POOLED = [
     Attack(
-        "second choices, or the same data with another seed, in one organisation: both together", ".66 to .99"
+        "second choices, or the same data with another seed, in one organisation: both together", ".67 to .99"
     ),
-    Attack("one owner of data as two identities of one organisation: both together", ".85 to .96"),
+    Attack("one owner of data as two identities of one organisation: both together", ".87 to .97"),
 ]
-_SHARP = [_IDLE, _NO_DATA, Attack("10 % of the data", ".26 to .59"), _NULL, _ONCE]
+_SHARP = [_IDLE, _NO_DATA, Attack("10 % of the data", ".25 to .52"), _NULL, _ONCE, _PUBLIC]
+_FLOOR = [
+    _IDLE,
+    _NO_DATA,
+    Attack("10 % of the data; up to .67 where labels are strongly skewed", ".01 to .50"),
+    _NULL,
+    _ONCE,
+    _PUBLIC,
+]
 _PER_ROUND = [
     _IDLE,
     Attack("copying the global model's labels", ".44 to .60"),
@@ -208,7 +220,7 @@ def _choices(spec: JobSpec) -> Iterator[tuple[str, str]]:
         yield (
             "mechanism",
             f"{FLOOR}, where members hold about as much of the same labels each: a tenth of the data then earns "
-            "FLOOR_RANGE of full pay instead of PLAIN_RANGE; all pay is about half as high at the same price",
+            ".01 to .50 of full pay instead of .50 to .63; at the same price all pay is about half as high",
         )
     if not spec.pay_by_organisation and spec.max_members_per_org > 1:
         yield (
@@ -335,7 +347,7 @@ def _known(spec: JobSpec) -> list[Attack]:
             return _MATCHED
         return _PER_ROUND if mechanism.local_only else _PAPER
     together = _POOLED if spec.pay_by_organisation else _APART
-    return [*(_SHARP if spec.mechanism == SHARP else _VESTS), *together]
+    return [*{FLOOR: _FLOOR, SHARP: _SHARP}.get(spec.mechanism, _VESTS), *together]
 
 
 def _rows(spec: JobSpec, lab: Sequence[dict[str, object]]) -> list[LabRow]:
