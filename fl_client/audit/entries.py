@@ -11,6 +11,7 @@ from pathlib import Path
 from fl_client.audit.evidence import LIMIT
 from fl_client.errors import BadInput
 
+MAKE_ONE = "Make one: candor export"
 _RATIO, _FREE = 64, 2**28  # of what a zip may unpack to: so many times its size, beyond the first 256 MiB
 _UNREADABLE = (KeyError, OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile, EOFError, zlib.error)
 
@@ -33,9 +34,9 @@ class ZipEntries(Entries):
             self._zip = zipfile.ZipFile(path)
             size = path.stat().st_size
         except OSError as fault:
-            raise BadInput(f"cannot read {path}: {fault.strerror}") from fault
+            raise BadInput(f"cannot read {path}: {fault.strerror}", MAKE_ONE) from fault
         except (zipfile.BadZipFile, ValueError, NotImplementedError) as fault:
-            raise BadInput(f"{path} is not an evidence file of candor export: {fault}") from fault
+            raise BadInput(f"{path} is not an evidence file of candor export: {fault}", MAKE_ONE) from fault
         claimed = sum(each.file_size for each in self._zip.infolist())
         if claimed > _FREE + _RATIO * size:
             what = f"{path} has {size} bytes and claims to hold {claimed}"

@@ -10,7 +10,7 @@ import msgspec
 
 from chaincode import cid as cids
 from fl_client.audit.archive import BLOCKS, CONTENT, MANIFEST, Entry, Manifest
-from fl_client.audit.entries import DirectoryEntries, Entries, ZipEntries
+from fl_client.audit.entries import MAKE_ONE, DirectoryEntries, Entries, ZipEntries
 from fl_client.audit.evidence import Evidence, Subject
 from fl_client.audit.findings import Class, Finding
 from fl_client.errors import BadInput
@@ -84,7 +84,9 @@ def _manifest(path: Path, entries: Entries) -> Manifest:
     try:
         return msgspec.json.decode(raw, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
-        raise BadInput(f"{path} is not an evidence file of candor export: {MANIFEST}: {fault}") from fault
+        raise BadInput(
+            f"{path} is not an evidence file of candor export: {MANIFEST}: {fault}", MAKE_ONE
+        ) from fault
 
 
 def _note(findings: list[Finding], finding: Finding) -> None:

@@ -131,7 +131,7 @@ def _files(job: str, path: Path, source: _Source) -> Evidence:
     from fl_client.audit.archive import MANIFEST
 
     if not path.exists():
-        raise BadInput(f"cannot read {path}: there is no such file or directory")
+        raise BadInput(f"cannot read {path}: there is no such file or directory", "Make one: candor export")
     fabric = (
         not (path / MANIFEST).exists()
         if path.is_dir()

@@ -120,7 +120,7 @@ def watch(name: Name, connection: ConnectionFile = None, identity: Who = "Admin"
 
 
 @app.command()
-def guard(name: Name, connection: ConnectionFile = None, identity: Who = "Admin") -> None:
+def guard(name: Name, connection: ConnectionFile = None, identity: Who = "Admin", json: Json = False) -> None:
     """Vote, to a job's end, for revealed reports that the organisation's store cannot get, and have votes counted."""
     from fl_client.beacon import open_beacon
     from fl_client.guard import Guard
@@ -134,6 +134,7 @@ def guard(name: Name, connection: ConnectionFile = None, identity: Who = "Admin"
             await Guard(view.ledger, store, beacons, job).run()
 
     session.run(connection, identity, watch_over)
+    session.put({"job": name, "over": True}, json, f"Job {name} is over.")
 
 
 @app.command()
