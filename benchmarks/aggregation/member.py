@@ -15,6 +15,7 @@ from fl_client import inside
 from fl_client.beacon import DevBeacon
 from fl_client.committee import Aggregator
 from fl_client.journal import Journal
+from fl_client.layers import duties
 from fl_client.steps import Seat
 from fl_client.store import DirectoryStore
 from tests.contracts.panel import Panel
@@ -70,7 +71,7 @@ async def measure(task: Task, scratch: Path) -> Taken:
     state = await panel.begin()
     me, store = state.committee[0], Counting(Path(task.store))
     if task.strategy == "two-layer":
-        await _say(panel, task, organisation(me), store)
+        await _say(panel, task, state.committee, store)
     job, world = await panel.world.view.job("job"), panel.world
     assert job is not None
     beacons = DevBeacon(world.signer, Watch(world.clock))
@@ -97,16 +98,15 @@ async def _answer(aggregator: Aggregator, panel: Panel, state: RoundState) -> st
     return answer.model_cid
 
 
-async def _say(panel: Panel, task: Task, mine: str, store: DirectoryStore) -> None:
-    """The other organisations have spoken before."""
-    members = list(panel.members)
+async def _say(panel: Panel, task: Task, committee: list[str], store: DirectoryStore) -> None:
+    """The other organisations have spoken before, and the other seats of what is their duty."""
+    members, duty = list(panel.members), duties(committee, task.insides)
     for name, found in task.insides.items():
-        if name == mine:
-            continue
-        named = _named(found, members)
-        speaker = next(member for member in members if organisation(member) == name)
-        cid = await store.put(named.encode())
-        await panel.members[speaker].submit("Aggregation:partial", "job", 1, name, cid)
+        cid = await store.put(_named(found, members).encode())
+        own = next(member for member in members if organisation(member) == name)
+        for speaker in {own, duty[name]} - {committee[0]}:
+            if organisation(speaker) != organisation(committee[0]):
+                await panel.members[speaker].submit("Aggregation:partial", "job", 1, name, cid)
 
 
 def _named(found: inside.Inside, members: list[str]) -> inside.Inside:

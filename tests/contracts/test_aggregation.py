@@ -488,4 +488,6 @@ def test_a_plan_is_warned_about_a_committee_that_few_can_capture():
     assert [field for field, _ in job_terms.warnings(world.spec(committee=1))] == ["committee"]
     assert [field for field, _ in job_terms.warnings(world.spec(committee=3, bond=0))] == ["bond"]
     assert [field for field, _ in job_terms.warnings(world.spec(committee=5))] == ["min_participants"]
+    layered = world.spec(committee=3, strategy="two-layer", light_check=True)
+    assert [field for field, _ in job_terms.warnings(layered)] == ["light_check"]
     assert not list(job_terms.warnings(world.spec(committee=3)))
