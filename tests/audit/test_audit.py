@@ -20,6 +20,7 @@ from fl_client.audit.text import sections, text, to_json
 from fl_client.cli.app import app
 from fl_client.errors import BadInput
 from fl_client.store import DirectoryStore
+from tests.audit.conftest import Fabric, Played
 from tests.audit.forging import Forgery
 from tests.audit.honest import MEMBERS, ROUNDS, Honest, play
 from tests.world import World, ready
@@ -37,6 +38,13 @@ def test_an_honest_job_is_clean_and_every_transaction_was_run_again(report: Repo
     assert report.executed == report.transactions > 40
     assert all(line.ok is not False for line in report.lines)
     assert all(each.minted == each.held for each in report.totals)
+
+
+def test_running_everything_again_gives_the_state_that_the_ledger_has_whichever_it_is(
+    report: Report, played: Played, fabric: Fabric
+):
+    assert report.state == played.honest.world.network.state.digest()
+    assert asyncio.run(audit(FileEvidence(fabric.file))).state == report.state
 
 
 def test_every_step_of_every_round_is_told_with_its_block_and_transaction(report: Report):

@@ -45,6 +45,13 @@ def test_the_newest_block_cut_off_is_found_by_who_knows_its_hash(
     assert report.classes == [Class.TERMS]
 
 
+def test_evidence_that_ends_within_a_round_is_clean_and_says_how_far_it_came(forgery: Forgery, audited):
+    del forgery.raw[forgery.find("Rounds:reveal", 5)[0] + 1 :]
+    report = audited(forgery)
+    assert report.findings == []
+    assert "the round is in phase reveal" in [line.text for line in report.lines if line.round == 2]
+
+
 def test_a_damaged_file_is_told_from_a_forged_one(evidence_file: Path, tmp_path: Path):
     damaged = tmp_path / "damaged.zip"
     with zipfile.ZipFile(evidence_file) as old, zipfile.ZipFile(damaged, "w") as new:

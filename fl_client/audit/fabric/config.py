@@ -19,13 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
+from fl_client.ledger.embedded.identities import ORDERS
+
 from . import protos
 
 _DEPTH = 8  # intermediate certificates in a row
-_ORDERS = {  # of the curves that Fabric knows (SEC 2, version 2)
-    "secp256r1": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
-    "secp384r1": int("F" * 48 + "C7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973", 16),
-}
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def verifies(pem: bytes, signature: bytes, signed: bytes) -> bool:
         if not isinstance(key, ec.EllipticCurvePublicKey):
             return False
         key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
-        if 2 * decode_dss_signature(signature)[1] > _ORDERS.get(key.curve.name, 0):
+        if 2 * decode_dss_signature(signature)[1] > ORDERS.get(key.curve.name, 0):
             return False
     except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         return False
