@@ -31,7 +31,7 @@ def resolve(name: str, registry: Mapping[str, Any], kind: str) -> Any:
         raise BadInput(f"{kind} {name!r} cannot be imported: {error}", "Check the import path") from error
 
 
-def make(name: str, registry: Mapping[str, Any], kind: str, **settings: object) -> Any:
+def make(name: str, registry: Mapping[str, Any], kind: str, /, **settings: object) -> Any:
     """What ``resolve`` finds, made with ``settings``. Raises BadInput also if it cannot be made with them."""
     found = resolve(name, registry, kind)
     try:
