@@ -52,13 +52,14 @@ def enrolled(network: Network, org: Organisation, name: str, attributes: dict[st
 def _certificate(
     name: str, key: ec.EllipticCurvePrivateKey, issuer: x509.Certificate, attributes: dict[str, str]
 ) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
     unit = x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "client")
     subject = x509.Name([unit, x509.NameAttribute(NameOID.COMMON_NAME, name)])
     extension = x509.UnrecognizedExtension(ATTRIBUTES, json.dumps({"attrs": attributes}).encode())
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer.subject)
     builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - datetime.timedelta(minutes=5))
-    builder = builder.not_valid_after(now + datetime.timedelta(days=1))
+    builder = builder.not_valid_before(
+        issuer.not_valid_before_utc
+    )  # not before: an MSP checks the chain then
+    builder = builder.not_valid_after(datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1))
     usage = x509.KeyUsage(True, *([False] * 8))
     return builder.add_extension(usage, critical=True).add_extension(extension, critical=False)
