@@ -51,14 +51,18 @@ def strangers(updates: Mapping[str, Sketch], known: Sequence[Sketch]) -> set[str
 
 def _strange(rests: Gram, free: int, i: int) -> bool:
     others = [j for j in range(len(rests)) if j != i]
-    clear = sorted(_z(rests, free, j, [k for k in others if k != j]) for j in others)
-    return clear[len(others) // 4] >= CLEAR and _z(rests, free, i, others) < NOISE
+    among, own = rests[np.ix_(others, others)], rests[i, others]
+    sums, whole = among.sum(1), int(among.sum())
+    clear = sorted(
+        _z(int(sums[k] - among[k, k]), whole - 2 * int(sums[k]) + int(among[k, k]), free)
+        for k in range(len(others))
+    )
+    return clear[len(others) // 4] >= CLEAR and _z(int(own.sum()), whole, free) < NOISE
 
 
-def _z(rests: Gram, free: int, i: int, others: Sequence[int]) -> int:
-    """⌊z⌋; 0 where there is nothing to compare, or the two point away from each other."""
-    along = int(rests[i, others].sum())
-    length = int(rests[np.ix_(others, others)].sum())
+def _z(along: int, length: int, free: int) -> int:
+    """⌊z⌋ from a rest's product with a sum of others, and that sum's with itself; 0 where there is nothing to compare,
+    or the two point away from each other."""
     return isqrt(along * along * free // (ONE * length)) if along > 0 and length > 0 else 0
 
 

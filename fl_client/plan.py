@@ -85,9 +85,9 @@ _IDLE = Attack("random, constant, permuted or flipped labels", "0 or less")
 _NO_DATA = Attack("copying, distilling or learning from anything public, without private data", "0")
 _NULL = Attack("zero or replayed updates after the qualification", "the first round alone")
 _ONCE = Attack(
-    "no training after the qualification, old updates under noise (1.00 without light check)", ".32 to 1.00"
+    "no training after the qualification, old updates under noise (1.00 without light check)", ".25 to 1.00"
 )
-_PUBLIC = Attack("updates trained on revealed labels, or for an epoch only", ".86 to 1.00")
+_PUBLIC = Attack("updates trained on revealed labels, or for an epoch only", ".82 to 1.00")
 _VESTS = [
     _IDLE,
     _NO_DATA,

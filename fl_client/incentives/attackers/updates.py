@@ -53,7 +53,7 @@ class ReplayedUpdate(_Sender):
 
 
 class Disguised(_Sender):
-    """As `ReplayedUpdate`, with noise of half its length added, new in every round: the light check's hole."""
+    """As `ReplayedUpdate`, with noise of half its length added, new in every round."""
 
     def train(self, work: Work) -> Weights:
         """See Behaviour."""
