@@ -15,8 +15,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from chaincode.shim.memory import RangeRead, ReadWriteSet, WorldState
 from fl_client.audit import Class, Expected, FileEvidence, Report, audit
-from fl_client.audit.fabric import protos
+from fl_client.audit.blocks import verdict
+from fl_client.audit.fabric import FabricBlocks, protos
 from fl_client.audit.fabric.reader import header_bytes
 from fl_client.ledger.embedded import EmbeddedIdentities
 from fl_client.ledger.embedded.identities import ORDERS
@@ -314,19 +316,17 @@ def test_two_blocks_in_another_order(fabric: Fabric, forged: FabricForgery, audi
     assert Class.VALIDITY in audited(forged).classes
 
 
-def test_a_read_of_what_the_same_block_wrote_is_a_conflict(
-    fabric: Fabric, played: Played, forged: FabricForgery, audited
-):
+def test_a_read_of_what_the_same_block_wrote_is_a_conflict():
     """No endorser can have read it: a majority of liars would have to name a version that is to come."""
-    place = forged.find("Rounds:commit", 1)
-    first = forged.chain[place.block - 1]
-    moved = forged.chain.pop(place.block)
-    first.data.data.extend(moved.data.data)
-    first.metadata.metadata[2] += bytes(moved.metadata.metadata[2])
-    for number, block in enumerate(forged.chain):
-        block.header.number = number
-    fabric.channel.again(forged.chain)
-    assert Class.VALIDITY in audited(forged).classes
+    state, reader = WorldState(), FabricBlocks("candor")
+    state.apply([("key", b"value"), ("gone", None)], (5, 0))
+    for reads in ((("key", (5, 0)),), (("gone", None),)):
+        rwset = ReadWriteSet(reads=reads)
+        assert verdict(reader, state, rwset) == "VALID"
+        assert verdict(reader, state, rwset, {"key", "gone"}) == "MVCC_READ_CONFLICT"
+    seen = RangeRead("a", "z", True, (("key", (5, 0)),))
+    assert verdict(reader, state, ReadWriteSet(ranges=(seen,))) == "VALID"
+    assert verdict(reader, state, ReadWriteSet(ranges=(seen,)), {"key"}) == "PHANTOM_READ_CONFLICT"
 
 
 def test_two_transactions_glued_together_are_not_taken_for_the_second(

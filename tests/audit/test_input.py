@@ -14,19 +14,19 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 from typer.testing import CliRunner
 
+from chaincode.cid import raw_cid
 from fl_client.audit import Class, FileEvidence, audit, export
 from fl_client.audit.archive import MANIFEST
 from fl_client.audit.blockfiles import BlockFiles
-from fl_client.audit.blocks import Transaction
-from fl_client.audit.differences import beyond
 from fl_client.audit.evidence import Evidence, Watched
 from fl_client.audit.fabric import protos
-from fl_client.audit.replay import replay
 from fl_client.cli.app import app
 from fl_client.errors import BadInput
+from fl_client.store import DirectoryStore
 from tests.audit.conftest import Fabric, Played
 from tests.audit.fabric_forging import FabricForgery
 from tests.audit.forging import Forgery
+from tests.audit.honest import INITIAL, PUBLIC, play
 
 runner = CliRunner()
 
@@ -296,19 +296,26 @@ def test_an_audit_that_takes_long_says_how_far_it_is(evidence_file: Path):
 # other jobs
 
 
-def test_a_settlement_of_another_job_that_cannot_be_run_again_may_write_that_jobs_keys_alone(
-    played: Played, tmp_path: Path
-):
+def test_a_settlement_of_another_job_that_cannot_be_run_again_may_write_that_jobs_keys_alone(tmp_path: Path):
     """Its reports are not in the evidence; a majority of liars must not hide this job's forgery in it."""
+    file = tmp_path / "second.zip"
 
-    def settled(file: Path) -> Transaction:
-        replayed = asyncio.run(replay(FileEvidence(file), execute=False))
-        return next(tx for tx in replayed.valid if tx.name == "Settlement:settle")
+    async def work() -> None:
+        honest = await play(DirectoryStore(tmp_path / "store"))
+        await honest.world.create("second", model=raw_cid(INITIAL), public_set=raw_cid(PUBLIC))
+        await export(honest.evidence("second"), file)
 
-    assert beyond(settled(played.file)) == []
-    for key in ("outcome/another/000001/Org1MSP:" + "0" * 64, "supply", "credit/Org1MSP/" + "0" * 64 + "/0"):
-        forgery = Forgery(played.file)
-        forgery.rewrite("Settlement:settle", lambda writes, key=key: writes.update({key: b"{}"}))
-        found = beyond(settled(forgery.write(tmp_path / "forged.zip")))
-        assert [each.kind for each in found] == [Class.FOREIGN]
+    asyncio.run(work())
+    report = asyncio.run(audit(FileEvidence(file)))
+    assert report.findings == []
+    assert {line.ok for line in report.lines if "taken as endorsed" in line.text} == {None}
+    for key, value in (
+        ("escrow/second", b"1"),
+        ("supply", b"1"),
+        ("credit/Org1MSP/" + "0" * 64 + "/0", None),
+    ):
+        forgery = Forgery(file)
+        forgery.rewrite("Settlement:settle", lambda writes, key=key, value=value: writes.update({key: value}))
+        found = asyncio.run(audit(FileEvidence(forgery.write(tmp_path / "forged.zip")))).findings
+        assert found[0].kind is Class.FOREIGN
         assert key in found[0].what
