@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 from chaincode.mtpp import RULES, View
-from chaincode.mtpp.duplicates import ALIKE_OVERLAP, APART_OVERLAP, ONE, groups, likeness, overlap
+from chaincode.mtpp.duplicates import ONE, groups, likeness, overlap, overlapping
 from chaincode.mtpp.rule import Integers, Scores
 from fl_client.errors import BadInput
 
@@ -115,7 +115,7 @@ def _all(given: Reports) -> Duplicates:
     """Both measures over all pairs."""
     reports = _rows(given.reports)
     alike, over = likeness(reports, given.alphabet), overlap(reports, given.alphabet)
-    found = Groups(groups(alike), groups(over, ALIKE_OVERLAP, APART_OVERLAP))
+    found = Groups(groups(alike), overlapping(over))
     return Duplicates(ONE, _lists(alike), _lists(over), found)
 
 

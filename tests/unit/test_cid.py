@@ -103,3 +103,11 @@ def test_check_refuses_one_raw_block_above_the_limit() -> None:
     data = bytes(LEAF_BYTES + 1)
     with pytest.raises(ValueError, match="the content's CID"):
         check(raw_cid(data), data)
+
+
+@pytest.mark.parametrize("head", ["02551220", "00551220", "01711220", "01551120", "01551221"])
+def test_another_version_codec_or_hash_is_named_as_such(head: str) -> None:
+    binary = bytes.fromhex(head) + bytes(32)
+    text = "b" + base64.b32encode(binary).decode().lower().rstrip("=")
+    with pytest.raises(ValueError, match="not a CIDv1 of a raw or dag-pb block"):
+        parse(text)

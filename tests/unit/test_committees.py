@@ -85,3 +85,10 @@ def test_an_answers_digest_binds_round_attempt_member_model_and_view():
             commitment.answer_digest(base, attempt, "m", "c", salt)
     with pytest.raises(ValueError, match="salt"):
         commitment.answer_digest(base, 1, "m", "c", b"short")
+
+
+def test_half_of_an_even_committee_is_neither_a_majority_nor_a_valid_update() -> None:
+    assert majority(dict.fromkeys("ab", "x"), 4) is None
+    assert majority(dict.fromkeys("abc", "x"), 4) == "x"
+    assert valid(["m"], [[], [], ["m"], ["m"]], 4) == []
+    assert valid(["m"], [[], [], [], ["m"]], 4) == ["m"]

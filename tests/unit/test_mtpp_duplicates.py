@@ -142,3 +142,19 @@ def test_second_choices_escape_the_larger_gap_and_not_the_smaller() -> None:
     overlaps = overlap(reports, 5)
     assert groups(overlaps, ONE * 11 // 20, ONE // 5) == []
     assert overlapping(overlaps) == [(2, 5)]
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "flagged"),
+    [
+        (ALIKE, 0, False),
+        (ALIKE + 1, 0, True),
+        (ALIKE + 1, ALIKE - APART + 1, False),
+        (ALIKE + 1, ALIKE - APART, True),
+    ],
+)
+def test_a_likeness_at_a_threshold_is_not_beyond_it(inside: int, outside: int, flagged: bool) -> None:
+    kappa = np.zeros((5, 5), np.int64)
+    kappa[0, 1] = kappa[1, 0] = inside
+    kappa[1, 2] = kappa[2, 1] = outside
+    assert groups(kappa) == ([(0, 1)] if flagged else [])
