@@ -116,7 +116,7 @@ class JobSpec(Record, frozen=True, kw_only=True):
     committee: Annotated[int, msgspec.Meta(ge=1, le=101)] = 1  # k; with 1 the drawn member decides alone
     attempts: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2
     challenge_rounds: Annotated[int, msgspec.Meta(ge=0, le=10**6)] = 0  # beacon rounds; optimistic only
-    light_check: bool = False
+    light_check: bool | None = None  # None: where the mechanism pays for updates (scoring.checks_lightly)
     strategy: str = "fedavg"
 
     @property

@@ -52,6 +52,11 @@ def needs_view(spec: JobSpec, state: RoundState) -> bool:
     return bool(RULES[spec.rule].needs) and reports_in(spec, state)
 
 
+def checks_lightly(spec: JobSpec) -> bool:
+    """Whether a valid update must pass the light check: as the job says, otherwise where the mechanism vests."""
+    return MECHANISMS[spec.mechanism].vests if spec.light_check is None else spec.light_check
+
+
 def agrees_view(spec: JobSpec, state: RoundState) -> bool:
     """Whether the round's committee also agrees on a view of its model, by which the next round is scored."""
     return spec.agree_view and state.round < spec.rounds

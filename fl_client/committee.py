@@ -188,7 +188,7 @@ class Aggregator:
         until = patience(self.seat, state)
         updates, refused = await self._fetch(names, until)
         known: list[dict[str, bytes]] = []
-        if self.seat.job.spec.light_check:
+        if scoring.checks_lightly(self.seat.job.spec):
             known = [await self._revealed(state.round - back, until) for back in (1, 2)]
         model = await self.seat.model(state.model)
         found = await asyncio.to_thread(aggregator.verdicts, model, updates, *known)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from chaincode import cid
+from chaincode import cid, scoring
 from chaincode.records import JobSpec, Reason
 from fl_client import aggregator
 from fl_client.strategies.two_layer import Mean
@@ -23,7 +23,7 @@ FIXED, EACH = 512, 512  # bytes of an encoded Inside at most, and of every membe
 def shares_work(spec: JobSpec) -> bool:
     """Whether organisations combine their updates inside first. The light check compares every update with all
     others', and with two rounds before: where the job asks for it, everybody reads everything."""
-    return spec.strategy == "two-layer" and not spec.light_check
+    return spec.strategy == "two-layer" and not scoring.checks_lightly(spec)
 
 
 class Inside(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
+from chaincode import scoring
 from chaincode.contracts import job_terms
 from chaincode.mechanisms import MECHANISMS
 from chaincode.mtpp import RULES
@@ -308,7 +309,7 @@ def _committee(spec: JobSpec) -> Iterator[tuple[str, str]]:
         return
     if spec.committee == 1:
         yield "committee", "of 1: the one drawn can refuse others' updates and with them their tranche"
-    if not spec.light_check:
+    if not scoring.checks_lightly(spec):
         yield "light_check", "is off: a zero update earns the tranche like any other"
 
 

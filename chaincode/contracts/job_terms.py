@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from chaincode import cid, committees, report
+from chaincode import cid, committees, report, scoring
 from chaincode import view as views
 from chaincode.mechanisms import MECHANISMS
 from chaincode.mtpp import RULES
@@ -188,7 +188,7 @@ def warnings(spec: JobSpec) -> Iterator[tuple[str, str]]:
             f"of {size}: if {dishonest} of {members} members are dishonest, they decide a round's model alone "
             f"with probability {risk:.3f}; {remedy} for at most {float(committees.TOLERATED)}",
         )
-    if spec.strategy == "two-layer" and spec.light_check:
+    if spec.strategy == "two-layer" and scoring.checks_lightly(spec):
         yield "light_check", "compares every update with all others': two layers save nothing then"
     if spec.bond == 0:
         yield "bond", "is 0: a committee member loses nothing by lying or staying away"

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from chaincode import cid as cids
+from chaincode import scoring
 from chaincode.records import Phase, Reason, RoundState
 from fl_client import aggregator
 from fl_client.audit.blocks import Transaction
@@ -102,7 +103,7 @@ async def _contents(
 async def _verdicts(story: Story, number: int, model: bytes) -> dict[str, Reason | None]:
     """Which revealed updates are fit to be combined, by our own judgement; the missing ones left out."""
     updates, known = await _updates(story, number), list[dict[str, bytes]]()
-    if story.job.spec.light_check:
+    if scoring.checks_lightly(story.job.spec):
         known = [await _updates(story, number - back) if number > back else {} for back in (1, 2)]
     try:
         found = await asyncio.to_thread(aggregator.verdicts, model, updates, *known)

@@ -123,7 +123,6 @@ class Scenario:
     ) -> JobSpec:
         """The job as it is created on chain; `public_view`: of the initial model, where views are agreed on."""
         most = best_gain(RULES[self.rule], SCORED, ALPHABET, self.price)
-        vests = MECHANISMS[self.mechanism].vests
         return JobSpec(
             model=model,
             public_set=public_set,
@@ -154,5 +153,4 @@ class Scenario:
             aggregation="optimistic" if self.aggregation == "optimistic" else "majority",
             committee=1 if self.aggregation == "single" and not self.agrees else 3,
             challenge_rounds=2 * pace.gap + 1 if self.aggregation == "optimistic" else 0,
-            light_check=vests,
         )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from chaincode import cid
+from chaincode import cid, scoring
 from chaincode.mechanisms import MECHANISMS, Case
 from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
@@ -216,3 +216,18 @@ def test_the_command_needs_the_file_alone(tmp_path) -> None:
     lab.write_text("not JSON")
     with pytest.raises(BadInput):
         CliRunner().invoke(app, ["job", "plan", str(file), "--lab", str(lab)], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "said", "checked"),
+    [
+        ("qualify-and-vest", None, True),
+        ("qualify-and-vest", False, False),
+        ("paper", None, False),
+        ("per-round", True, True),
+    ],
+)
+def test_updates_are_lightly_checked_where_they_are_paid_for_unless_the_job_says_otherwise(
+    mechanism: str, said: bool | None, checked: bool
+) -> None:
+    assert scoring.checks_lightly(spec(mechanism=mechanism, light_check=said)) is checked
