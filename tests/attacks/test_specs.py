@@ -31,6 +31,7 @@ WRONG: dict[str, list[object]] = {
     "rule": ["", "unknown", "Dasgupta-Ghosh", None, 1],
     "combine": ["", "max", "Median", None, 1],
     "peers": [-1, 3, 5, 1025, 1.0, "2", None],
+    "light_check": [1, 0, "true", [None]],
     "prefer_other_organisations": [1, 0, "true", None],
     "price": [*NOT_COUNTS, 10**6],
     "stake": [-1, 0, 2**63, 10**30, 1.5, "1", None],
