@@ -272,6 +272,23 @@ def test_with_two_peers_there_is_no_floor() -> None:
     assert FLOOR.settle(case(reports)) == QV.settle(case(reports))
 
 
+def test_with_three_peers_there_is_one() -> None:
+    reports = world(8, clients=4)
+    floored, plain = FLOOR.settle(case(reports)), QV.settle(case(reports))
+    assert all(floored[member].score < plain[member].score for member in reports)
+
+
+def test_others_who_disagree_among_themselves_raise_nobodys_pay() -> None:
+    reports = world(8, right=0.0)
+    floored, plain = FLOOR.settle(case(reports)), QV.settle(case(reports))
+    below = 0
+    for member in reports:
+        others = QV.settle(case({name: report for name, report in reports.items() if name != member}))
+        below += sorted(other.score for other in others.values())[1] < 0
+        assert floored[member].score <= plain[member].score
+    assert below > 0, "some floor would be negative"
+
+
 def view(z: list[int], z2: list[int], margin: list[int]) -> View:
     return View(np.array(z), np.array(z2), np.array(margin))
 
