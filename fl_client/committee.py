@@ -14,14 +14,14 @@ from typing import cast
 from chaincode import cid, commitment, scoring
 from chaincode.records import Reason, RoundState, Stage
 from fl_client import aggregator
-from fl_client.errors import BadInput, CandorError, Disagreement, NotStored, TooLarge
+from fl_client.errors import BadInput, CandorError, Disagreement, NotStored
 from fl_client.inside import shares_work
 from fl_client.journal import Answer
 from fl_client.layers import Layers
 from fl_client.named import resolve
 from fl_client.public_views import PublicViews
 from fl_client.steps import Seat, counted
-from fl_client.waiting import finished, patience
+from fl_client.waiting import fetched, finished, patience
 
 log = logging.getLogger(__name__)
 
@@ -226,17 +226,7 @@ class Aggregator:
     ) -> tuple[dict[str, bytes], dict[str, Reason]]:
         """Contents by member, and why the others have none. What has not come by beacon `until` is missing:
         who withholds an update must not make the committee miss its vote."""
-
-        async def one(name: str) -> bytes | Reason:
-            try:
-                return await self.seat.store.get(name, limit=self.seat.job.spec.model_bytes)
-            except TooLarge:
-                return Reason.OVERSIZED
-            except CandorError as fault:
-                log.warning("cannot fetch the update %s: %s", name, fault)
-                return Reason.MISSING
-
-        tasks = {member: asyncio.create_task(one(names[member])) for member in sorted(names)}
+        tasks = {member: asyncio.create_task(fetched(self.seat, names[member])) for member in sorted(names)}
         try:
             await finished(self.seat, tasks.values(), until)
             found = {m: task.result() if task.done() else Reason.MISSING for m, task in tasks.items()}

@@ -19,11 +19,11 @@ from chaincode import cid as cids
 from chaincode.records import Reason, RoundState, Stage
 from chaincode.scoring import organisation
 from fl_client import aggregator, inside
-from fl_client.errors import CandorError, Disagreement, NotStored, Refused, TooLarge
+from fl_client.errors import CandorError, Disagreement, NotStored, Refused
 from fl_client.inside import Inside, Inspection
 from fl_client.steps import Seat, counted
 from fl_client.training import parameters
-from fl_client.waiting import finished, patience
+from fl_client.waiting import fetched, finished, patience
 
 log = logging.getLogger(__name__)
 Members = Mapping[str, Mapping[str, str]]  # organisation -> member -> CID of its update
@@ -137,7 +137,7 @@ class Layers:
         """One update after the other, but for those that cannot be had."""
         work = Inspection(await self._model(state), name)
         for member in sorted(members):
-            update = Reason.MISSING if member in missing else await self._get(members[member])
+            update = Reason.MISSING if member in missing else await fetched(self.seat, members[member])
             if isinstance(update, Reason):
                 work.refuse(member, update)
             else:
@@ -148,7 +148,7 @@ class Layers:
         """The partial aggregate of just these members: others than their organisation has combined."""
         work = Inspection(await self._model(state), name)
         for member in sorted(members):
-            update = await self._get(members[member])
+            update = await fetched(self.seat, members[member])
             if isinstance(update, Reason):
                 raise NotStored(f"round {state.round}: the valid update of {member} cannot be fetched yet")
             await asyncio.to_thread(work.take, member, update)
@@ -188,7 +188,7 @@ class Layers:
         """The partial aggregate that somebody names; one's own where that is none."""
         if found.partial in self._made:
             return self._made[found.partial]
-        data = await self._get(found.partial)
+        data = await fetched(self.seat, found.partial)
         if isinstance(data, bytes) and await asyncio.to_thread(_fits, data, await self._model(state)):
             return data
         log.warning("round %d: the partial aggregate of %s is none", state.round, found.organisation)
@@ -233,15 +233,6 @@ class Layers:
         tasks = {m: asyncio.create_task(seat.store.bring(cid)) for m, cid in sorted(members.items())}
         await finished(seat, tasks.values(), patience(seat, state))
         return {m for m, task in tasks.items() if not task.done() or task.exception() is not None}
-
-    async def _get(self, cid: str) -> bytes | Reason:
-        try:
-            return await self.seat.store.get(cid, limit=self.seat.job.spec.model_bytes)
-        except TooLarge:
-            return Reason.OVERSIZED
-        except CandorError as fault:
-            log.warning("cannot fetch the update %s: %s", cid, fault)
-            return Reason.MISSING
 
     async def _model(self, state: RoundState) -> bytes:
         if self._latest[0] != state.model:

@@ -1,13 +1,17 @@
-"""How long a committee member waits for what others serve: who withholds must not make it miss its vote."""
+"""What others serve, and how long a committee member waits: who withholds must not make it miss its vote."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from typing import Any
 
-from chaincode.records import RoundState
+from chaincode.records import Reason, RoundState
+from fl_client.errors import CandorError, TooLarge
 from fl_client.steps import Seat
+
+log = logging.getLogger(__name__)
 
 
 def patience(seat: Seat, state: RoundState) -> int:
@@ -15,6 +19,17 @@ def patience(seat: Seat, state: RoundState) -> int:
     now = int(seat.beacons.clock.now())
     least = now + seat.job.spec.aggregate_seconds // 4
     return seat.job.beacon.round_at(max((now + state.deadline) // 2, least))
+
+
+async def fetched(seat: Seat, cid: str) -> bytes | Reason:
+    """An update's bytes, or why there are none to look at."""
+    try:
+        return await seat.store.get(cid, limit=seat.job.spec.model_bytes)
+    except TooLarge:
+        return Reason.OVERSIZED
+    except CandorError as fault:
+        log.warning("cannot fetch the update %s: %s", cid, fault)
+        return Reason.MISSING
 
 
 async def finished(seat: Seat, tasks: Iterable[asyncio.Task[Any]], until: int | None) -> None:

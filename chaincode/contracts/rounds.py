@@ -7,8 +7,8 @@ so that members never conflict with each other.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -38,6 +38,7 @@ from chaincode.shim import Contract, Stub, query, transaction
 from chaincode.shim.errors import Conflict, Forbidden, Invalid, NotFound, TooEarly, Unprocessable
 
 CidText = Annotated[str, msgspec.Meta(max_length=128)]
+Content = TypeVar("Content")
 replace = msgspec.structs.replace
 
 
@@ -305,28 +306,26 @@ def announce(stub: Stub, current: RoundState) -> None:
 
 def check_report(job: Job, report_cid: str, data: bytes | None) -> None:
     """The bytes are the one raw block the CID names, exactly T symbols below C; refused otherwise."""
-    if data is None:
-        raise Invalid("the report's bytes must come in the transient map")
-    try:
-        if cid.parse(report_cid).codec != "raw":
-            raise ValueError("a report is one raw block")
-        cid.check(report_cid, data)
-        report.unpack(data, job.spec.tasks, job.spec.alphabet)
-    except ValueError as fault:
-        raise Unprocessable(f"report: {fault}") from fault
+    _unpacked("report", report_cid, data, lambda raw: report.unpack(raw, job.spec.tasks, job.spec.alphabet))
 
 
 def check_view(job: Job, view_cid: str, data: bytes | None) -> View:
     """The public view of all N items, once the bytes are the one raw block the CID names; refused otherwise."""
+    items, alphabet = job.spec.public_items, job.spec.alphabet
+    return _unpacked("view", view_cid, data, lambda raw: views.unpack(raw, items, alphabet))
+
+
+def _unpacked(what: str, name: str, data: bytes | None, unpack: Callable[[bytes], Content]) -> Content:
+    """What is in the one raw block that a CID names."""
     if data is None:
-        raise Invalid("the view's bytes must come in the transient map")
+        raise Invalid(f"the {what}'s bytes must come in the transient map")
     try:
-        if cid.parse(view_cid).codec != "raw":
-            raise ValueError("a view is one raw block")
-        cid.check(view_cid, data)
-        return views.unpack(data, job.spec.public_items, job.spec.alphabet)
+        if cid.parse(name).codec != "raw":
+            raise ValueError(f"a {what} is one raw block")
+        cid.check(name, data)
+        return unpack(data)
     except ValueError as fault:
-        raise Unprocessable(f"view: {fault}") from fault
+        raise Unprocessable(f"{what}: {fault}") from fault
 
 
 def _check_no_report(report_cid: str, transient: Mapping[str, bytes]) -> None:
