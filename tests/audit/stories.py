@@ -98,6 +98,15 @@ class Play:
     async def panel(self) -> Panel:
         return Panel(self.world, {who.member_id: who for who in self.members}, self.spec, self.number)
 
+    async def begins(self) -> Panel:
+        """Up to a committee that is drawn and has done nothing yet."""
+        await self.commits()
+        await self.reveals()
+        await self.settles()
+        panel = await self.panel()
+        await panel.begin()
+        return panel
+
     async def round(self, reports: Sequence[Any] | None = None, but: Collection[int] = ()) -> None:
         """A whole one."""
         await self.commits(reports)
@@ -138,11 +147,7 @@ async def a_majority_of_three_decides(store: DirectoryStore) -> Play:
 @told
 async def a_dissenter_and_an_absentee_lose_their_bonds(store: DirectoryStore) -> Play:
     play = await Play.begun(store, 7, committee=5, rounds=1, **SEVEN)
-    await play.commits()
-    await play.reveals()
-    await play.settles()
-    panel = await play.panel()
-    await panel.begin()
+    panel = await play.begins()
     name, state = await play.aggregate(), await panel.voted()
     first, second, *others = state.voters
     await panel.answer(
@@ -154,11 +159,7 @@ async def a_dissenter_and_an_absentee_lose_their_bonds(store: DirectoryStore) ->
 @told
 async def a_silent_committee_is_replaced_by_the_next(store: DirectoryStore) -> Play:
     play = await Play.begun(store, 7, committee=3, rounds=1, **SEVEN)
-    await play.commits()
-    await play.reveals()
-    await play.settles()
-    panel = await play.panel()
-    await panel.begin()
+    panel = await play.begins()
     await panel.move(late=True)
     await play.answers(panel, await panel.voted(), await play.aggregate())
     return play
@@ -167,11 +168,7 @@ async def a_silent_committee_is_replaced_by_the_next(store: DirectoryStore) -> P
 @told
 async def nobody_aggregates_and_the_model_is_kept(store: DirectoryStore) -> Play:
     play = await Play.begun(store, rounds=1, attempts=1)
-    await play.commits()
-    await play.reveals()
-    await play.settles()
-    panel = await play.panel()
-    await panel.begin()
+    panel = await play.begins()
     await panel.move(late=True)
     return play
 
@@ -187,11 +184,7 @@ async def a_post_that_nobody_challenges(store: DirectoryStore) -> Play:
 @told
 async def a_wrong_post_is_challenged(store: DirectoryStore) -> Play:
     play = await Play.begun(store, 5, rounds=1, **optimistic())
-    await play.commits()
-    await play.reveals()
-    await play.settles()
-    panel = await play.panel()
-    await panel.begin()
+    panel = await play.begins()
     await panel.voted()
     state = await panel.post(await store.put(b"wrong"))
     challenger = next(member for member in panel.members if member not in state.committee)
