@@ -27,6 +27,7 @@ from network.topology import Organisation
 SCHEME = "bls-unchained-g1-rfc9380"
 BEACON_ID = "default"
 _INFO = "beacon.json"
+_LOADING_SECONDS = 30.0  # for a node to load its keys once its ports are open (idle: well below 1)
 _KEY_GENERATION_SECONDS = 40.0
 _FIRST_ROUND_SECONDS = 5.0  # after the genesis time
 _CATCH_UP_RATE = 5.0  # missed rounds made up a second, at the least (measured: 12 to 40)
@@ -171,7 +172,11 @@ def generate_group(
     """
     leader, *others = members
     joiners = [word for node in members for word in ("--joiner", node.private)]
-    leader.dkg("generate-proposal", *joiners, "--out", proposal)
+    until(
+        lambda: _proposes(leader, *joiners, "--out", proposal),
+        _LOADING_SECONDS,
+        "all drand nodes ready for the key generation",
+    )
     terms = ["--threshold", str(threshold), "--period", f"{period}s", "--scheme", SCHEME]
     pace = ["--catchup-period", "0s", "--genesis-delay", f"{delay}s"]
     try:
@@ -182,6 +187,19 @@ def generate_group(
             raise
     each(lambda node: node.dkg("join"), others)
     leader.dkg("execute")
+
+
+def _proposes(leader: Node, *words: str) -> bool:
+    """Whether the leader could write a proposal, for which it asks every node who it is.
+
+    A node opens its ports before it has loaded its key, and answers that it "is not running" until
+    it has: "not yet" to ``until``.
+    """
+    try:
+        leader.dkg("generate-proposal", *words)
+    except CommandFailed as error:
+        raise OSError(str(error)) from error
+    return True
 
 
 def chain_info(members: Sequence[Node], seconds: float) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from py_arkworks_bls12381 import GT, G1Point, G2Point
 
 from network import drand
 from network.plan import Plan
-from network.steps import until
+from network.steps import begin, each, until
 from network.topology import Drand
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(120)]
@@ -125,3 +125,21 @@ def test_a_restart_goes_on_with_the_same_chain(tmp_path: Path) -> None:
         assert again.round("Org1MSP", 1) == early
         assert verifies(first.nodes.info["public_key"], 1, early["signature"])
     assert not [line for line in told if "key generation" in line]
+
+
+def test_the_key_generation_waits_for_a_node_that_is_still_loading(tmp_path: Path) -> None:
+    with running(tmp_path / "net", organisations(2, drand=DRAND)) as plan:
+        members = [drand.node(plan, org) for org in plan.topology.organisations]
+        (tmp_path / "net" / "drand").mkdir(mode=0o700)
+        each(drand.Node.generate_key, members)
+        prompt, late = drand.specs(plan)
+        plan.keeper.spawn(prompt)
+        proposal = tmp_path / "proposal.toml"
+        group = begin(
+            lambda path: drand.generate_group(members, str(path), threshold=2, period=1, delay=20), proposal
+        )
+        with pytest.raises(TimeoutError):
+            group.result(timeout=2)
+        plan.keeper.spawn(late)
+        group.result(timeout=30)
+        assert drand.chain_info(members, 40)["period"] == 1
