@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from network import channel, configuration, fabric, handover, lifecycle
+from network import channel, configuration, fabric, handover, lifecycle, ordering
 from network.handover import Beacon
 from network.identities import Identities
 from network.plan import Plan
@@ -46,6 +46,8 @@ class Bringup:
                 channel.join(self._plan, self._identities)
             with self._step("chaincode definition"):
                 lifecycle.deploy(self._plan, self._identities)
+        with self._step("orderers follow"):
+            ordering.follow(self._plan, self._identities)
 
     def _create(self) -> None:
         """Keys, node configurations, the channel's first block."""

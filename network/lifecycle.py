@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import count
 from pathlib import Path
 
 from network.configuration import admin_directory
@@ -15,7 +16,7 @@ from network.steps import command, each
 from network.topology import Organisation
 
 _PATIENCE = 60.0  # seconds, mostly for the orderers' first election
-_TRY = 20.0  # seconds; the command waits for ever for a transaction that went down with a Raft leader
+_TRY = 15.0  # seconds; the command waits for ever for a transaction that went down with a Raft leader
 _SEQUENCE = "1"
 # What a retry hears when the attempt before it was committed after all.
 _DONE = ("with unchanged content", "but new definition must be sequence")
@@ -57,15 +58,20 @@ def deploy(plan: Plan, identities: Identities) -> None:
         index, org = item
         write_package(plan, identities, org)
         _peer(plan, org, "install", package_file(plan, identities, org))
-        orderer = _orderer(plan, identities, index)
         own = ("--package-id", installed_id(plan, identities, org))
-        _persist(plan, org, "approveformyorg", *orderer, *_definition(plan), *own)
+        words = ("approveformyorg", *_definition(plan), *own)
+        _persist(
+            lambda attempt: _peer(
+                plan, org, *words, *_orderer(plan, identities, index + attempt), seconds=_TRY
+            )
+        )
 
     organisations = plan.topology.organisations
     each(approve, enumerate(organisations))
     endorsers = [flag for org in organisations for flag in _endorser(plan, identities, org)]
-    orderer = _orderer(plan, identities, 0)
-    _persist(plan, organisations[0], "commit", *orderer, *_definition(plan), *endorsers)
+    words = ("commit", *_definition(plan), *endorsers)
+    first = organisations[0]
+    _persist(lambda attempt: _peer(plan, first, *words, *_orderer(plan, identities, attempt), seconds=_TRY))
 
 
 def answers(plan: Plan, org: Organisation) -> str | None:
@@ -101,12 +107,15 @@ def _endorser(plan: Plan, identities: Identities, org: Organisation) -> list[str
     return ["--peerAddresses", address, "--tlsRootCertFiles", str(identities.tls_ca(org))]
 
 
-def _persist(plan: Plan, org: Organisation, *arguments: str) -> None:
-    """Try until it is done: a cluster that has just started may have no leader yet."""
+def _persist(action: Callable[[int], object]) -> None:
+    """``action(attempt)`` until it is done: a cluster that has just started may have no leader yet.
+
+    Each attempt asks another orderer: one may accept what it will never order (network/ordering.py).
+    """
     end = time.monotonic() + _PATIENCE
-    while True:
+    for attempt in count():
         try:
-            _peer(plan, org, *arguments, seconds=_TRY)
+            action(attempt)
         except CommandFailed as error:
             if any(sign in str(error) for sign in _DONE):
                 return

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import ssl
 import stat
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 from peer_commands import THREE, processes, put, query, until
 
+from network import ordering
+from network.binaries import Binaries
 from network.errors import AlreadyRunning, BadTopology, CommandFailed
 from network.identities import Identities
 from network.network import Network
+from network.plan import Plan
+from network.ports import Ports
+from network.progress import silent
 from network.pytest_plugin import attach, network_fixture
 from network.topology import Organisation, load
 
@@ -54,6 +61,30 @@ def test_two_of_three_orderers_go_on(network: Network) -> None:
     until(lambda: put(network, "shape", "round", orderer=1) is None)
     network.keeper.restart("orderer0")
     until(lambda: put(network, "shape", "square", orderer=0) is None)
+
+
+def test_an_orderer_that_hangs_is_started_again(network: Network) -> None:
+    hung = network.status()["orderer2"].pid
+    network.keeper.kill("orderer2", signal.SIGSTOP)
+    ordering.follow(plan_of(network), Identities(network.directory, network.topology))
+    assert network.status()["orderer2"].pid != hung
+    until(lambda: put(network, "shape", "oval", orderer=2) is None)
+
+
+def plan_of(network: Network) -> Plan:
+    """What the network's parts were given when it came up, as far as the orderers need it."""
+    names = [f"orderer{index}/admin" for index in range(network.topology.orderers.count)]
+    return Plan(
+        topology=network.topology,
+        directory=network.directory,
+        runtime=network.keeper.runtime,
+        keeper=network.keeper,
+        programs=Binaries(),
+        ports=Ports({name: network.port(name) for name in names}),
+        progress=silent,
+        python=sys.executable,
+        fresh=False,
+    )
 
 
 def test_a_chaincode_server_talks_to_its_own_peer_only(network: Network) -> None:
