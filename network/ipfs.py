@@ -29,6 +29,7 @@ from network.steps import command, each, private_directory, until, write_private
 from network.topology import Organisation
 
 _SECONDS = 30.0
+_PIN_SECONDS = 90.0  # a kubo that misses a message repeats what it wants once a minute
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused; the default one takes 30 ms each time
 _PROBE = b"candor: this block is everywhere\n"
 
@@ -274,7 +275,7 @@ def replicate(nodes: Sequence[Pair], data: bytes) -> str:
         answer = _ok(api, "POST", "block/put", params=parameters, files={"data": data})
     cid = str(answer.json()["Key"])
     ask = _Asking(first, cid)
-    until(ask.pinned_by(len(nodes)), _SECONDS, f"all {len(nodes)} organisations pin {cid}")
+    until(ask.pinned_by(len(nodes)), _PIN_SECONDS, f"all {len(nodes)} organisations pin {cid}")
     return cid
 
 
@@ -284,9 +285,16 @@ class _Asking:
     def __init__(self, pair: Pair, cid: str) -> None:
         self._pair, self._cid, self._again = pair, cid, 0.0
 
-    def pinned_by(self, count: int) -> Any:
-        """A condition for ``until``."""
-        return lambda: self._states().count("pinned") == count
+    def pinned_by(self, count: int) -> Callable[[], bool]:
+        """A condition for ``until``, which says what is still missing."""
+
+        def pinned() -> bool:
+            states = self._states()
+            if states.count("pinned") != count:
+                raise ValueError(f"the cluster peers say: {', '.join(states)}")
+            return True
+
+        return pinned
 
     def _states(self) -> list[str]:
         with self._pair.cluster_api() as api:
