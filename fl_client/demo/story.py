@@ -23,7 +23,7 @@ from fl_client.training import parameters
 from fl_client.training.views import public_view
 
 Progress = Callable[[str], None]
-PATIENCE = 180.0  # seconds without any change of phase until the demo gives up
+PATIENCE = 600.0  # seconds without any change of phase until the demo gives up: a busy machine trains slowly
 
 PHASES = {
     Phase.COMMIT: "train, infer, commit",

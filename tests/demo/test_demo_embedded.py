@@ -13,7 +13,7 @@ import pytest
 
 from fl_client.results import JobResult
 
-pytestmark = [pytest.mark.training, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.training, pytest.mark.timeout(900)]
 CAST = "exact-copies,noisy-copies-10,exact-copies,noisy-copies-10,replayed-update,distilled-global"
 
 

@@ -34,7 +34,7 @@ from tests.audit.fabric_cases import CASES, Case
 from tests.audit.fabric_forging import FabricForgery
 from tests.network.peer_commands import reconfigure
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
 ROUNDS, CLIENTS = 2, 6
 
 
@@ -92,7 +92,7 @@ class Finished:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
     directory = tmp_path_factory.mktemp("job")
     process = demo(directory, "--keep", "--json")
-    printed, _ = process.communicate(timeout=400)
+    printed, _ = process.communicate(timeout=800)
     assert process.returncode == 0, (directory / "demo.log").read_text()
     network = Network.load(directory / "network")
     yield Finished(network, json.loads(printed), directory / "out")
@@ -332,7 +332,7 @@ ATTACKS = "exact-copies,exact-copies,copy-global,distilled-global,random"
 def test_under_the_default_mechanism_a_copier_a_distiller_and_a_coalition_do_not_pay(tmp_path: Path) -> None:
     """Three honest clients; who copies a colleague gets its report from it through a channel of their own."""
     process = demo(tmp_path, "--clients", "8", "--mechanism", "qualify-and-vest", "--cast", ATTACKS, "--json")
-    printed, _ = process.communicate(timeout=400)
+    printed, _ = process.communicate(timeout=800)
     assert process.returncode == 0, (tmp_path / "demo.log").read_text()
     result = json.loads(printed)
     kinds = {client["member"]: client["behaviour"] for client in result["clients"]}
