@@ -21,7 +21,7 @@ from fl_client.demo.story import Play
 from network.progress import silent
 from tests import aggregation_faults as faults
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
 PATIENCE = 300  # seconds
 MAJORITY = {"aggregation": "majority", "committee": 3, "attempts": 3}
 LAYERS = {**MAJORITY, "strategy": "two-layer", "aggregate_seconds": 40}

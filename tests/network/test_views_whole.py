@@ -36,7 +36,7 @@ from network.progress import silent
 from tests import aggregation_faults as faults
 from tests.contracts.test_view_agents import Copier
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
 NAME, ROUNDS, MEMBERS, COPIER = "views", 2, 6, 5
 LABELS, ITEMS = 4, 400
 SIZE = views.size(ITEMS)
