@@ -22,7 +22,7 @@ from network.progress import silent
 from tests import aggregation_faults as faults
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
-PATIENCE = 300  # seconds
+PATIENCE = 700  # seconds
 MAJORITY = {"aggregation": "majority", "committee": 3, "attempts": 3}
 LAYERS = {**MAJORITY, "strategy": "two-layer", "aggregate_seconds": 40}
 OPTIMISTIC = {**MAJORITY, "aggregation": "optimistic"}
