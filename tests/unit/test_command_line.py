@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from fl_client import participant
 from fl_client.cli import app as root
 from fl_client.cli.app import app
-from fl_client.errors import BadInput, CandorError, Refused
+from fl_client.errors import BadInput, CandorError, Refused, Unavailable
 from fl_client.participant import Share
 from network.errors import NetworkError
 
@@ -32,6 +32,7 @@ BAD = [
     "network logs org1-peer",
     "network programs nosuch",
     "network compose nosuch",
+    "network programs flow",
     f"{CLIENT} nonsense",
     CLIENT + ' {"problem":"digits","settings":{},"client":0,"clients":6,"behavior":"random"}',
     CLIENT + ' {"problem":"digits","settings":{},"client":0,"clients":6}',
@@ -85,6 +86,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "junk").write_text("nope")
     (tmp_path / "list").write_text("[]")
+    (tmp_path / "flow").write_text("name: [\n")
     return tmp_path
 
 
@@ -138,3 +140,34 @@ def test_a_contracts_refusal_is_told_with_a_remedy(
     told = capsys.readouterr().err
     assert told.startswith(f"candor: refused ({code}): no. ")
     assert told.count("\n") == 1
+
+
+def test_a_network_out_of_reach_is_told_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def silent(**_: object) -> None:
+        raise Unavailable("no peer answered")
+
+    monkeypatch.setattr(root, "app", silent)
+    with pytest.raises(SystemExit) as ended:
+        root.main()
+    assert ended.value.code == Unavailable.exit_code
+    assert "candor network status" in capsys.readouterr().err
+
+
+INTERRUPTED = """
+import os, signal, sys
+from fl_client.cli.app import main
+from network.network import Network
+
+Network.load = lambda directory: os.kill(os.getpid(), signal.SIGINT)
+sys.argv = ["candor", "network", "status", "--json"]
+main()
+"""
+
+
+def test_an_interrupt_is_said_once_and_is_no_traceback() -> None:
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    argv = [sys.executable, "-c", INTERRUPTED]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "candor: interrupted\n")

@@ -1,0 +1,77 @@
+"""A client that cannot take part says so at once, and says it once."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fl_client import participant
+from fl_client.errors import BadInput, Refused
+from fl_client.participant import Share, take_part
+
+NOTHING = Share("nosuch:Problem", {}, 0, 6)
+
+
+def begin(directory: Path, register: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Run a client that works on nothing to its end; what the event loop had to complain about besides."""
+    complaints: list[str] = []
+    learner, loop = participant.learner, asyncio.new_event_loop()
+    built = asyncio.Event()
+
+    def building(*given: Any) -> Any:
+        try:
+            return learner(*given)
+        finally:
+            loop.call_soon_threadsafe(built.set)
+
+    async def scene() -> None:
+        none: Any = None
+        try:
+            async with asyncio.timeout(60):
+                await take_part(none, none, none, directory / "journal", "job", NOTHING)
+        except Refused:
+            await built.wait()
+            gc.collect()
+
+    monkeypatch.setattr(participant.steps, "register", register)
+    monkeypatch.setattr(participant, "learner", building)
+    loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(scene())
+    gc.collect()
+    return complaints
+
+
+def test_a_share_that_cannot_be_worked_on_is_told_before_there_is_a_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_: object) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(BadInput, match="nosuch"):
+        begin(tmp_path, never, monkeypatch)
+
+
+def test_of_two_reasons_to_end_one_is_told_and_the_other_is_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(_: object) -> None:
+        raise Refused(403, "not allowed")
+
+    assert begin(tmp_path, refused, monkeypatch) == []
+
+
+def test_a_journal_that_cannot_be_kept_ends_it_before_it_registers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "journal").write_text("a file is in the way")
+
+    async def registers(_: object) -> None:
+        pytest.fail("registered")
+
+    with pytest.raises(FileExistsError):
+        begin(tmp_path, registers, monkeypatch)
