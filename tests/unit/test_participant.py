@@ -19,29 +19,19 @@ NOTHING = Share("nosuch:Problem", {}, 0, 6)
 def begin(directory: Path, register: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Run a client that works on nothing to its end; what the event loop had to complain about besides."""
     complaints: list[str] = []
-    learner, loop = participant.learner, asyncio.new_event_loop()
-    built = asyncio.Event()
-
-    def building(*given: Any) -> Any:
-        try:
-            return learner(*given)
-        finally:
-            loop.call_soon_threadsafe(built.set)
 
     async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said["message"]))
         none: Any = None
         try:
             async with asyncio.timeout(60):
                 await take_part(none, none, none, directory / "journal", "job", NOTHING)
         except Refused:
-            await built.wait()
-            gc.collect()
+            if left := asyncio.all_tasks() - {asyncio.current_task()}:
+                await asyncio.wait(left)
 
     monkeypatch.setattr(participant.steps, "register", register)
-    monkeypatch.setattr(participant, "learner", building)
-    loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        runner.run(scene())
+    asyncio.run(scene())
     gc.collect()
     return complaints
 
