@@ -124,6 +124,10 @@ def check(plan: Plan) -> None:
     """BadInput: what names nothing, or cannot be played, before hours are spent on the rest."""
     for name in plan.attacks:
         attacker(name)
+    if plan.coalition >= plan.clients:
+        raise BadInput(
+            f"a coalition of {plan.coalition} leaves none honest of {plan.clients}", "Use --coalition"
+        )
     for split in set(plan.splits) - set(SPLITS):
         raise BadInput(f"no split is called {split!r}", f"Known: {', '.join(SPLITS)}")
     if plan.trainer not in ("", "numpy", "keras"):
