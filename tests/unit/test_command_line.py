@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from fl_client import participant
 from fl_client.cli import app as root
+from fl_client.cli import session
 from fl_client.cli.app import app
 from fl_client.errors import BadInput, CandorError, Refused, Unavailable
 from fl_client.participant import Share
@@ -171,3 +172,13 @@ def test_an_interrupt_is_said_once_and_is_no_traceback() -> None:
     argv = [sys.executable, "-c", INTERRUPTED]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "candor: interrupted\n")
+
+
+def test_a_table_shows_long_ids_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    member = "Org1MSP:" + "0123456789abcdef" * 4
+    session.put_table([], False, ("Name", "Id"), [("User1@org1.test", member)])
+    last = [line.split("│")[2].strip() for line in capsys.readouterr().out.splitlines() if "│" in line]
+    assert "".join(last) == member
