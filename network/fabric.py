@@ -89,13 +89,15 @@ def chaincode(plan: Plan, identities: Identities, org: Organisation) -> ProcessS
         argv=argv,
         directory=str(own),
         log=log_file(plan, name),
-        env={SETTINGS: str(settings_file(identities, org)), **_python()},
+        env={SETTINGS: str(settings_file(identities, org)), **python_environment()},
         ready=[Listening(address)],
         layer=CHAINCODES,
     )
 
 
-def _python() -> dict[str, str]:
-    """A server imports whatever this process can; its output is not held back in a buffer."""
-    path = [str(Path.cwd()) if entry == "" else entry for entry in sys.path]
+def python_environment() -> dict[str, str]:
+    """A server imports whatever this process can, and what lies in the working directory, which an installed
+    command does not look in; its output is not held back in a buffer."""
+    here = str(Path.cwd())
+    path = dict.fromkeys([*(entry or here for entry in sys.path), here])
     return {"PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
