@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 from network.configuration import orderer_directory, peer_directory
 from network.identities import Identities
 from network.lifecycle import installed_id
 from network.plan import Plan
-from network.processes import HttpOk, Listening, ProcessSpec
+from network.processes import HttpOk, Listening, ProcessSpec, python_environment
 from network.topology import Organisation
 
 ORDERERS, PEERS, CHAINCODES = 1, 2, 3  # layers: taken down from the last to the first
@@ -93,11 +91,3 @@ def chaincode(plan: Plan, identities: Identities, org: Organisation) -> ProcessS
         ready=[Listening(address)],
         layer=CHAINCODES,
     )
-
-
-def python_environment() -> dict[str, str]:
-    """A server imports whatever this process can, and what lies in the working directory, which an installed
-    command does not look in; its output is not held back in a buffer."""
-    here = str(Path.cwd())
-    path = dict.fromkeys([*(entry or here for entry in sys.path), here])
-    return {"PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}

@@ -14,10 +14,10 @@ import pytest
 
 from network.binaries import Binaries, needed
 from network.errors import MissingProgram, PortTaken
-from network.fabric import python_environment
 from network.identities import cryptogen_config
 from network.package import connection, package, package_id
 from network.ports import Ports, is_free
+from network.processes import python_environment
 from network.suites import FABRIC, suite_of
 from network.topology import load
 from network.waits import HttpOk, Listening, PortOpen, UnixSocket
@@ -164,7 +164,7 @@ def test_the_network_imports_neither_of_the_other_packages_nor_anything_heavy() 
     assert loaded.isdisjoint({"chaincode", "fl_client", "tensorflow", "numpy", "grpc", "hfc"})
 
 
-def test_a_chaincode_server_finds_modules_in_the_working_directory_last(
+def test_servers_and_clients_find_modules_in_the_working_directory_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As `candor`, an installed command, is started: its own directory is the first to be looked in."""
