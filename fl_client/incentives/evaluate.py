@@ -19,7 +19,7 @@ from fl_client.incentives.attackers import Coalition, attacker
 from fl_client.incentives.attackers.base import sends_update
 from fl_client.incentives.measures import MEASURES, Measured
 from fl_client.incentives.world import Federation, World
-from fl_client.training.behaviour import Behaviour
+from fl_client.training.behaviour import Behaviour, checked
 
 PRICE = 10**12
 POOLED = "+pooled"
@@ -218,10 +218,8 @@ def _check(
     wanted = replaced + (playing.extra if isinstance(playing, Coalition) else 0)
     if len(made) != wanted:
         raise BadInput(f"{what} makes {len(made)} reports for {wanted} identities", "Make one for each")
-    for report in map(np.asarray, made):
-        if report.shape != (tasks,) or report.dtype.kind not in "iu":
-            given = f"{report.dtype} of shape {report.shape}"
-            raise BadInput(f"{what} reports {given}, not {tasks} integers", "Report one label a task")
-        if report.min() < 0 or report.max() >= alphabet:
-            given = f"{report.min()} to {report.max()}"
-            raise BadInput(f"{what} reports labels {given}", f"They go from 0 to {alphabet - 1}")
+    for report in made:
+        try:
+            checked(report, tasks, alphabet)
+        except ValueError as fault:
+            raise BadInput(f"{what} reports {fault}", "Report one label a task") from fault

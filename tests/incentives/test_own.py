@@ -125,7 +125,7 @@ def test_the_documents_problem_is_trained_by_keras(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("attack", "said"),
     [
-        ("Outside", "labels 10 to 10. They go from 0 to 4"),
+        ("Outside", "labels 10 to 10, not 0 to 4"),
         ("Short", r"of shape \(199,\), not 200 integers"),
         ("Floats", "float64"),
         ("Raises", r"broken:Raises cannot be played: LookupError: no such label \(.*broken.py, line 19\)"),

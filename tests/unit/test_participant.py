@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from fl_client import participant
+from fl_client import participant, steps
 from fl_client.errors import BadInput, Refused
 from fl_client.participant import Share, take_part
 
@@ -65,3 +67,24 @@ def test_a_journal_that_cannot_be_kept_ends_it_before_it_registers(
 
     with pytest.raises(FileExistsError):
         begin(tmp_path, registers, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "said"),
+    [
+        ([0] * 19, r"int64 of shape \(19,\), not 20 integers"),
+        ([0] * 19 + [10], "labels 0 to 10, not 0 to 9"),
+        ([0] * 19 + [-1], "labels -1 to 0, not 0 to 9"),
+        ([0.0] * 20, "float64"),
+    ],
+)
+def test_a_report_that_could_not_be_revealed_is_never_committed(symbols: list[int], said: str) -> None:
+    """Its reveal would be refused, and the whole lock lost."""
+    conduct = SimpleNamespace(infer=lambda work, weights: np.array(symbols))
+    seat: Any = SimpleNamespace(
+        learner=SimpleNamespace(conduct=conduct), job=SimpleNamespace(spec=SimpleNamespace(alphabet=10))
+    )
+    work: Any = SimpleNamespace(batch=np.zeros((20, 2)))
+    none: Any = None
+    with pytest.raises(BadInput, match=said):
+        asyncio.run(steps.infer(seat, none, work, []))
