@@ -281,6 +281,9 @@ def read_record(directory: Path) -> Record | None:
         return msgspec.json.decode((directory / RECORD).read_bytes(), type=Record)
     except FileNotFoundError:
         return None
+    except msgspec.DecodeError as error:
+        remedy = "End what still runs, and remove the file"
+        raise NotRunning(f"{directory / RECORD} is damaged: {error}", remedy) from error
 
 
 def clean(directory: Path) -> None:
