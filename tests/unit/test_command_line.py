@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,9 +18,11 @@ from fl_client import participant
 from fl_client.cli import app as root
 from fl_client.cli import session
 from fl_client.cli.app import app
+from fl_client.demo import run as demo
 from fl_client.errors import BadInput, CandorError, Refused, Unavailable
 from fl_client.participant import Share
 from network.errors import NetworkError
+from network.network import Network
 
 CLIENT = "client run --connection junk --identity User1 --job j --journal d --share"
 BAD = [
@@ -182,3 +185,25 @@ def test_a_table_shows_long_ids_whole(
     session.put_table([], False, ("Name", "Id"), [("User1@org1.test", member)])
     last = [line.split("│")[2].strip() for line in capsys.readouterr().out.splitlines() if "│" in line]
     assert "".join(last) == member
+
+
+@pytest.mark.parametrize("mine", ["demo/main.py", "demo", "demo.txt"])
+def test_the_demo_makes_no_room_where_somebody_elses_work_lies(tmp_path: Path, mine: str) -> None:
+    (tmp_path / mine).parent.mkdir(exist_ok=True)
+    (tmp_path / mine).write_text("precious")
+    (tmp_path / "notes").touch()
+    with pytest.raises(BadInput, match="not a demo's"):
+        demo._make_room(tmp_path)
+    assert (tmp_path / mine).read_text() == "precious"
+
+
+@pytest.mark.parametrize("more", [[], ["starting.lock"], ["network.json", "logs"]])
+def test_the_demo_makes_its_own_place_anew_however_far_it_came(
+    tmp_path: Path, more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Network, "load", lambda _: SimpleNamespace(running=False))
+    demo._make_room(tmp_path / "network")
+    for name in more:
+        (tmp_path / "network" / name).touch()
+    demo._make_room(tmp_path / "network")
+    assert [each.name for each in (tmp_path / "network").iterdir()] == [demo.MARK]
