@@ -192,6 +192,7 @@ def test_health_and_metrics_tell_whether_a_peer_is_connected() -> None:
         assert "chaincode_peers_connected 1.0" in metrics
         assert "chaincode_calls_in_flight 0.0" in metrics
         assert (await page(port, "/secret"))[0] == 404
+        assert (await page(port, "/healthz", "POST"))[0] == 405
 
     play(act)
 
