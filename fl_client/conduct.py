@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 from fl_client.coalition import Accomplice, Channel
 from fl_client.errors import BadInput
-from fl_client.incentives.attackers import ATTACKERS, Coalition
-from fl_client.named import make, resolve
+from fl_client.incentives.attackers import ATTACKERS, Coalition, playing
 from fl_client.training.behaviour import Behaviour, Honest, Learns
 
 CONDUCTS: dict[str, type] = {"honest": Honest, **ATTACKERS}
@@ -23,12 +21,7 @@ CONDUCTS: dict[str, type] = {"honest": Honest, **ATTACKERS}
 
 def named(name: str) -> Behaviour | Coalition:
     """What is called ``name``, bundled or by import path; BadInput if there is nothing, or it is something else."""
-    kind = resolve(name, CONDUCTS, "behaviour")
-    if not (isinstance(kind, type) and (issubclass(kind, Coalition) or hasattr(kind, "infer"))):
-        raise BadInput(
-            f"{name} is no behaviour", "Name a class with train and infer, or one derived from Coalition"
-        )
-    return cast("Behaviour | Coalition", make(name, CONDUCTS, "behaviour"))
+    return playing(name, CONDUCTS, "behaviour")
 
 
 def conduct(

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from chaincode import cid
-from chaincode.records import Job
+from chaincode.records import Job, Member
 from fl_client import committee, steps
 from fl_client.agent import Agent
 from fl_client.beacon import BeaconSource, open_beacon
@@ -84,15 +84,27 @@ async def wait_for_job(ledger: Ledger, job: str, look: float = 0.5) -> Job:
     return found
 
 
+async def join(ledger: Ledger, job: str) -> tuple[Member, Job]:
+    """Become a member, and wait for the job."""
+    member = await steps.register(ledger)
+    log.info("registered as %s", member.id)
+    return member, await wait_for_job(ledger, job)
+
+
 async def take_part(
     ledger: Ledger, store: Store, beacons: BeaconSource, journal: Path, job: str, share: Share, **pace: float
 ) -> str:
-    """All of a client's way: register, wait for the job, take part in each of its rounds. Returns its member id."""
-    building = asyncio.create_task(asyncio.to_thread(learner, share, job))
-    member = await steps.register(ledger)
-    log.info("registered as %s", member.id)
-    record = await wait_for_job(ledger, job)
-    seat = Seat(ledger, store, beacons, Journal(journal), await building, record, member.id)
+    """All of a client's way: register, wait for the job, take part in each of its rounds. Returns its member id.
+
+    What cannot be used (a journal, a share) ends it at once, not when the job is there.
+    """
+    kept = Journal(journal)
+    joining = asyncio.ensure_future(join(ledger, job))
+    try:
+        built, (member, record) = await asyncio.gather(asyncio.to_thread(learner, share, job), joining)
+    finally:
+        joining.cancel()
+    seat = Seat(ledger, store, beacons, kept, built, record, member.id)
     check_public_set(seat)
     await check_public_view(seat)
     await Agent(seat, committee.named(share.aggregator)(seat), **pace).run()

@@ -83,7 +83,11 @@ class Plan(msgspec.Struct, frozen=True):
 
 # whole jobs with trained models, digits and C = 10, from even to strongly skewed labels: docs/incentives.md
 _IDLE = Attack("random, constant, permuted or flipped labels", "0 or less")
-_NO_DATA = Attack("copying, distilling or learning from anything public, without private data", "0")
+_NO_DATA = Attack(
+    "copying, distilling or learning from anything public, without private data; up to .10 where labels are "
+    "strongly skewed",
+    ".03 or less",
+)
 _NULL = Attack("zero or replayed updates after the qualification", "the first round alone")
 _ONCE = Attack(
     "no training after the qualification, old updates under noise (1.00 without light check)", ".25 to 1.00"
@@ -314,6 +318,10 @@ def _committee(spec: JobSpec) -> Iterator[tuple[str, str]]:
 
 
 def _expected(spec: JobSpec, accuracy: float | None, score: float | None) -> list[Expected]:
+    if score is not None and accuracy is not None:
+        raise BadInput(
+            "both an accuracy and a score are assumed", "Give one: the score follows from the accuracy"
+        )
     if score is not None and not -1 <= score <= 1:
         raise BadInput(f"a score of {score} is not in [-1, 1]", "Give it as a share of the price")
     if accuracy is not None and not 0 <= accuracy <= 1:

@@ -24,7 +24,7 @@ from chaincode.records import Job, Member, Phase, Reveal, RoundState
 from fl_client.beacon import BeaconSource
 from fl_client.conduct import examples
 from fl_client.contracts import View
-from fl_client.errors import BadBeacon, CandorError, Disagreement, Refused
+from fl_client.errors import BadBeacon, BadInput, CandorError, Disagreement, Refused
 from fl_client.inside import shares_work
 from fl_client.journal import Journal, Prepared
 from fl_client.ledger.base import Ledger
@@ -113,10 +113,17 @@ async def train(seat: Seat, state: RoundState, work: behaviour.Work) -> Weights:
 async def infer(seat: Seat, state: RoundState, work: behaviour.Work, weights: Weights) -> bytes:
     """Step 2: its labels of the round's public batch, packed.
 
-    By the model of step 1, or, where the mechanism wants it, by one that never saw the global model.
+    By the model of step 1, or, where the mechanism wants it, by one that never saw the global model. BadInput: it
+    could not be revealed, so that to commit to it would cost the whole lock.
     """
-    symbols = await asyncio.to_thread(seat.learner.conduct.infer, work, weights)
-    return report.pack(symbols, seat.job.spec.alphabet)
+    symbols, alphabet = (
+        await asyncio.to_thread(seat.learner.conduct.infer, work, weights),
+        seat.job.spec.alphabet,
+    )
+    try:
+        return report.pack(behaviour.checked(symbols, len(work.batch), alphabet), alphabet)
+    except ValueError as fault:
+        raise BadInput(f"the client would report {fault}", "Correct its behaviour or its model") from fault
 
 
 async def work_of(seat: Seat, state: RoundState) -> behaviour.Work:

@@ -14,7 +14,7 @@ from network.plan import Plan
 from network.steps import begin, each, until
 from network.topology import Organisation
 
-_MADE = ("crypto", "channel", "nodes", "chaincode", "drand", "ipfs", "connections", "builder")
+MADE = ("crypto", "channel", "nodes", "chaincode", "drand", "ipfs", "connections", "builder")
 
 
 class Bringup:
@@ -98,7 +98,7 @@ class Bringup:
 
 def discard(plan: Plan) -> None:
     """Remove what an earlier start that failed half way made; its logs stay."""
-    for name in _MADE:
+    for name in MADE:
         shutil.rmtree(plan.directory / name, ignore_errors=True)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 from network.configuration import orderer_directory, peer_directory
 from network.identities import Identities
 from network.lifecycle import installed_id
 from network.plan import Plan
-from network.processes import HttpOk, Listening, ProcessSpec
+from network.processes import HttpOk, Listening, ProcessSpec, python_environment
 from network.topology import Organisation
 
 ORDERERS, PEERS, CHAINCODES = 1, 2, 3  # layers: taken down from the last to the first
@@ -89,13 +87,7 @@ def chaincode(plan: Plan, identities: Identities, org: Organisation) -> ProcessS
         argv=argv,
         directory=str(own),
         log=log_file(plan, name),
-        env={SETTINGS: str(settings_file(identities, org)), **_python()},
+        env={SETTINGS: str(settings_file(identities, org)), **python_environment()},
         ready=[Listening(address)],
         layer=CHAINCODES,
     )
-
-
-def _python() -> dict[str, str]:
-    """A server imports whatever this process can; its output is not held back in a buffer."""
-    path = [str(Path.cwd()) if entry == "" else entry for entry in sys.path]
-    return {"PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}

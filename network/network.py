@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from network.binaries import Binaries, needed
-from network.bringup import Bringup, discard
+from network.bringup import MADE, Bringup, discard
 from network.errors import AlreadyRunning, BadTopology, NotRunning
 from network.handover import connection_file
 from network.plan import Plan
@@ -51,6 +51,7 @@ class Network:
         check_one_machine(wanted)
         if Keeper.find(place) is not None:
             raise AlreadyRunning(f"the network in {place} is already up", "Use it, or take it down first")
+        _own(place)
         found = programs or Binaries(progress=progress)
         found.prepare(needed(wanted))
         with starting(place):
@@ -158,6 +159,15 @@ class Network:
         self._state = msgspec.structs.replace(self._state, ports=plan.ports.as_dict(), created=True)
         self._state.save(self.directory)
         plan.progress(f"the network is up ({self.seconds['all']:.1f} s), in {self.directory}")
+
+
+def _own(directory: Path) -> None:
+    """BadTopology: what lies there was not made by a network, whose first start would remove it."""
+    found = [] if State.find(directory) else [name for name in MADE if (directory / name).exists()]
+    if found:
+        raise BadTopology(
+            f"{directory} holds {', '.join(found)}, and no network", "Name another directory, an empty one"
+        )
 
 
 def _prepare(directory: Path, topology: Topology) -> State:

@@ -252,6 +252,14 @@ def _importable() -> str:
     return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
 
 
+def python_environment() -> dict[str, str]:
+    """For a process of ours: it imports whatever this one can, and what lies in the working directory, which an
+    installed command does not look in; its output is not held back in a buffer."""
+    here = str(Path.cwd())
+    path = dict.fromkeys([*(entry or here for entry in sys.path), here])
+    return {"PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
+
+
 def _is_keeper(directory: Path, pid: int) -> bool:
     record = read_record(directory)
     return record is not None and record.keeper.number == pid
@@ -273,6 +281,9 @@ def read_record(directory: Path) -> Record | None:
         return msgspec.json.decode((directory / RECORD).read_bytes(), type=Record)
     except FileNotFoundError:
         return None
+    except msgspec.DecodeError as error:
+        remedy = "End what still runs, and remove the file"
+        raise NotRunning(f"{directory / RECORD} is damaged: {error}", remedy) from error
 
 
 def clean(directory: Path) -> None:

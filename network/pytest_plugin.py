@@ -3,8 +3,9 @@
 In a ``conftest.py``::
 
     from network.pytest_plugin import network_fixture
+    from network.topology import Chaincode
 
-    fabric_network = network_fixture("fabric", chaincode=Chaincode(module="my_server", factory="my:create"))
+    fabric_network = network_fixture("fabric", chaincode=Chaincode(factory="assets:Assets"))
 
 Tests that take ``fabric_network`` get a running ``Network``, one a session (and one a worker of
 pytest-xdist), gone when the session ends in whatever way. With the environment variable

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from network.errors import AlreadyRunning, NotRunning
+from network.errors import AlreadyRunning, BadTopology, NotRunning
 from network.steps import private_directory
 from network.topology import Topology
 
@@ -46,11 +46,14 @@ class State(msgspec.Struct):
 
     @classmethod
     def find(cls, directory: Path) -> State | None:
-        """The network in ``directory``, if there is one."""
+        """The network in ``directory``, if there is one; raises BadTopology when its file is damaged."""
         try:
             return msgspec.json.decode((directory / FILE).read_bytes(), type=cls)
         except FileNotFoundError:
             return None
+        except msgspec.DecodeError as error:
+            remedy = "Restore it from a backup, or take another directory"
+            raise BadTopology(f"{directory / FILE} is damaged: {error}", remedy) from error
 
     @classmethod
     def load(cls, directory: Path) -> State:

@@ -96,7 +96,10 @@ def load(source: str | Path) -> Topology:
     try:
         topology = msgspec.convert(yaml.safe_load(text), Topology)
     except yaml.YAMLError as error:
-        raise BadTopology(f"{label} is not YAML: {error}", "Correct the line it names") from error
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        what = getattr(error, "problem", None) or "it cannot be read"
+        raise BadTopology(f"{label} is not YAML: {what}{where}", "Correct it there") from error
     except msgspec.ValidationError as error:
         raise BadTopology(f"{label}: {error}", "Correct or remove this field") from error
     check(topology, label)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from chaincode import cid, commitment, contracts, draw, report, scoring
+from chaincode import cid, commitment, contracts, report, scoring
 from chaincode.beacon import Beacon, BeaconInfo, DevSigner
 from chaincode.contracts.settings import EndorserClock, Settings
 from chaincode.encoding import domain
@@ -334,14 +334,6 @@ async def ready(
     await world.mint(made.pool * 2 + count * made.lock * 4)
     members = await world.members(count, made.lock * 3)
     return world, members, await world.create(**spec)
-
-
-def peers_of(world: World, spec: JobSpec, state: RoundState, participants: list[str]) -> dict[str, Any]:
-    """The drawn peers, recomputed from outside."""
-    base = domain(world.network.channel, world.network.chaincode, state.job, state.round)
-    return draw.peers(
-        draw.seed("pair", base, bytes.fromhex(state.pairing_randomness)), participants, spec.peers
-    )
 
 
 def decode(raw: bytes, kind: Any) -> Any:

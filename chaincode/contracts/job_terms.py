@@ -34,13 +34,13 @@ def check(spec: JobSpec, terms: Consortium) -> None:
 
 def faults(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
     """Every fault as (field, what it must be); sizes first, since money is computed from them."""
-    where = partial(_participants, terms=terms), partial(_windows, terms=terms)
-    return _first_of((_names, _fit, _sizes, where[0], _committee, where[1], _money), spec)
+    where = partial(_places, terms=terms), partial(_windows, terms=terms)
+    return _first_of((_names, _fit, _sizes, _participants, where[0], _committee, where[1], _money), spec)
 
 
 def faults_alone(spec: JobSpec) -> Iterator[tuple[str, str]]:
     """Those that show in the specification itself, whatever the consortium's terms are."""
-    return _first_of((_names, _fit, _sizes, _committee, _money), spec)
+    return _first_of((_names, _fit, _sizes, _participants, _committee, _money), spec)
 
 
 def _first_of(groups: Iterable[Group], spec: JobSpec) -> Iterator[tuple[str, str]]:
@@ -116,17 +116,13 @@ def _sizes(spec: JobSpec) -> Iterator[tuple[str, str]]:
         yield "scored_tasks", "make the settlement too costly for this alphabet and max_participants"
 
 
-def _participants(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
+def _participants(spec: JobSpec) -> Iterator[tuple[str, str]]:
     if spec.min_participants > spec.max_participants:
         yield "min_participants", "must be at most max_participants"
     if spec.peers > 1 and spec.peers % 2:
         yield "peers", "must be even, 1 or 0 (all others)"
     if spec.pay_by_organisation and not MECHANISMS[spec.mechanism].vests:
         yield "pay_by_organisation", f"is nothing that mechanism {spec.mechanism} does"
-    if spec.max_members_per_org * len(terms.organisations) < spec.min_participants:
-        yield "max_members_per_org", "leaves fewer places than min_participants"
-    if spec.max_members_per_org * len(terms.organisations) > MAX_SLOTS:
-        yield "max_members_per_org", f"times the organisations must be at most {MAX_SLOTS}"
     roster = spec.allow_list
     if roster is None:
         return
@@ -134,11 +130,24 @@ def _participants(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]
         yield "allow_list", "names a member twice"
     if len(roster) < spec.min_participants:
         yield "allow_list", "must name at least min_participants members"
-    for msp_id in sorted({member.partition(":")[0] for member in roster}):
-        if msp_id not in terms.organisations:
-            yield "allow_list", f"names members of {msp_id}, which is not an organisation of the consortium"
+    for msp_id in _organisations(roster):
         if sum(member.startswith(f"{msp_id}:") for member in roster) > spec.max_members_per_org:
             yield "allow_list", f"names more members of {msp_id} than max_members_per_org"
+
+
+def _places(spec: JobSpec, terms: Consortium) -> Iterator[tuple[str, str]]:
+    """The participants find room in the consortium's organisations."""
+    if spec.max_members_per_org * len(terms.organisations) < spec.min_participants:
+        yield "max_members_per_org", "leaves fewer places than min_participants"
+    if spec.max_members_per_org * len(terms.organisations) > MAX_SLOTS:
+        yield "max_members_per_org", f"times the organisations must be at most {MAX_SLOTS}"
+    for msp_id in _organisations(spec.allow_list or []):
+        if msp_id not in terms.organisations:
+            yield "allow_list", f"names members of {msp_id}, which is not an organisation of the consortium"
+
+
+def _organisations(roster: list[str]) -> list[str]:
+    return sorted({member.partition(":")[0] for member in roster})
 
 
 def _committee(spec: JobSpec) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     configure(options.log_level, options.log_format, sys.stderr)
     try:
         asyncio.run(serve(load(*options.factories), options))
-    except (OSError, ValueError, ImportError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         logging.getLogger("chaincode.shim").debug("start-up failed", exc_info=True)
         print(f"chaincode.shim: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -52,12 +52,16 @@ def _made(name: str) -> Any:
         raise ValueError(f"{name!r} is not MODULE:FACTORY")
     try:
         return getattr(importlib.import_module(module), factory)()
-    except AttributeError as error:
+    except (AttributeError, ImportError, TypeError) as error:
         raise ValueError(f"cannot make a chaincode from {name}: {error}") from error
 
 
 async def serve(chaincode: Chaincode, options: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
+    if not all(options.package_id.partition(":")):
+        raise ValueError(f"the package id {options.package_id!r} is not LABEL:HASH")
+    if not options.grace >= 0:
+        raise ValueError(f"--grace {options.grace:g} is not 0 seconds or more")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -80,7 +84,10 @@ def _tls(options: argparse.Namespace) -> Tls | None:
         return None
     if options.plaintext or not all(paths):
         raise ValueError("give --tls-key, --tls-cert and --tls-client-ca together, or --plaintext alone")
-    return Tls(*(path.read_bytes() for path in paths))
+    try:
+        return Tls(*(path.read_bytes() for path in paths))
+    except OSError as error:
+        raise ValueError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
 EXAMPLE = """example, beside the peer that installed the package:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -70,11 +71,33 @@ def _loaded(what: str, load: Callable[[bytes], Loaded], pem: bytes) -> Loaded:
         raise ValueError(f"the {what} cannot be read as PEM") from None
 
 
+def listening(address: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT; ValueError if it is not that, OSError if nobody could listen there now."""
+    host, _, digits = address.rpartition(":")
+    if not digits.isdecimal() or int(digits) >= 2**16:
+        raise ValueError(f"{address!r} is not HOST:PORT")
+    host, port, fault = host.strip("[]"), int(digits), OSError("no such host")
+    try:
+        for family, *_, found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(found)
+                except OSError as error:
+                    fault = error
+                else:
+                    return host, port
+    except OSError as error:  # of the name
+        fault = error
+    raise OSError(f"cannot listen on {address}: {fault.strerror or fault}") from None
+
+
 class Server:
     """Serves ``chaincode`` as ``package_id`` while entered.
 
     ``address`` and ``health`` are HOST:PORT; with port 0 the system chooses, see ``port`` and
-    ``health_port``. Without ``tls`` anyone who reaches the port can pose as a peer.
+    ``health_port``. Without ``tls`` anyone who reaches the port can pose as a peer. Entering raises ValueError or
+    OSError, in a sentence, where it cannot serve.
     """
 
     def __init__(
@@ -111,6 +134,7 @@ class Server:
         await self._resources.aclose()
 
     async def _start_grpc(self, resources: AsyncExitStack) -> None:
+        listening(self._address)  # gRPC would say in several lines that it cannot, and cut a port to 16 bits
         threads = ThreadPoolExecutor(STREAMS, thread_name_prefix="stream")
         resources.callback(threads.shutdown, wait=False)
         server = grpc.server(threads, options=OPTIONS, maximum_concurrent_rpcs=STREAMS)
@@ -129,11 +153,9 @@ class Server:
     async def _start_health(self, resources: AsyncExitStack) -> None:
         if not self._health:
             return
-        host, _, port = self._health.rpartition(":")
-        if not port.isdecimal():
-            raise ValueError(f"the health address {self._health!r} is not HOST:PORT")
+        host, port = listening(self._health)
         endpoint = HealthEndpoint({"/healthz": self._healthz, "/metrics": self._metrics_page})
-        self.health_port = await endpoint.start(host.strip("[]"), int(port))
+        self.health_port = await endpoint.start(host, port)
         resources.push_async_callback(endpoint.stop)
 
     def _connect(

@@ -115,15 +115,6 @@ class Line(msgspec.Struct, frozen=True):
     round: int = 0
 
 
-class Posting(msgspec.Struct, frozen=True):
-    """Money that moved because of the job, for the pictures: `amount` is signed."""
-
-    block: int
-    account: str
-    amount: int
-    kind: str
-
-
 class Totals(msgspec.Struct, frozen=True):
     """Where all money is after a block."""
 

@@ -10,7 +10,7 @@ from types import FrameType
 import typer
 
 from fl_client.cli import audit, client, demo, governance, incentives, job, member, network, score, token
-from fl_client.errors import BadInput, CandorError, Refused
+from fl_client.errors import BadInput, CandorError, Refused, Unavailable
 
 REMEDIES = {  # what to do about a contract's refusal, by its code
     400: ". Correct the argument; --help says what it is",
@@ -20,6 +20,8 @@ REMEDIES = {  # what to do about a contract's refusal, by its code
     425: ". Try again later",
     429: ". Try again later",
 }
+UNREACHED = ". See whether the network is up: candor network status"
+INTERRUPTED = 130
 
 app = typer.Typer(
     help="Federated learning that pays for honest training, for organisations that know each other.",
@@ -49,9 +51,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         app(standalone_mode=True)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer took the interrupt, and says nothing of it
+            print("candor: interrupted", file=sys.stderr)
+        raise
     except (CandorError, NetworkError) as error:
-        remedy = REMEDIES.get(error.code, "") if isinstance(error, Refused) else ""
-        print(f"candor: {error}{remedy}", file=sys.stderr)
+        print(f"candor: {error}{_remedy(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         if not error.filename:  # nobody's file: a defect
@@ -63,7 +68,14 @@ def main() -> None:
         sys.exit(BadInput.exit_code)
     except KeyboardInterrupt:
         print("candor: interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+
+
+def _remedy(error: Exception) -> str:
+    """What to do about it, where the error itself does not say."""
+    if isinstance(error, Refused):
+        return REMEDIES.get(error.code, "")
+    return UNREACHED if isinstance(error, Unavailable) and not error.remedy else ""
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

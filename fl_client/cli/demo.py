@@ -21,7 +21,10 @@ def demo(
     clients: Annotated[int, typer.Option(min=4, max=30, help="Clients; the first ones are honest.")] = 6,
     seed: Annotated[int, typer.Option(help="Decides the data's split, the model and the training.")] = 1,
     mechanism: Annotated[
-        str, typer.Option(help="How reports are made and paid: paper, qualify-and-vest or per-round.")
+        str,
+        typer.Option(
+            help="How reports are made and paid: qualify-and-vest (or with -floor, -sharp), per-round, paper."
+        ),
     ] = "qualify-and-vest",
     cast: Annotated[
         str,

@@ -49,7 +49,7 @@ def incentives(
     from network.progress import console
 
     if list_attacks:
-        told = {name: (kind.__doc__ or "").split("\n")[0] for name, kind in ATTACKERS.items()}
+        told = {name: _summary(kind) for name, kind in ATTACKERS.items()}
         session.put(told, json, *(f"{name:20s} {text}" for name, text in told.items()))
         return
     out.mkdir(parents=True, exist_ok=True)  # not after an hour of work
@@ -76,3 +76,8 @@ def incentives(
     else:
         output.show(findings)
     print(f"written: {', '.join(map(str, files))}", file=sys.stderr)
+
+
+def _summary(kind: type) -> str:
+    """The first paragraph of its docstring, on one line."""
+    return " ".join((kind.__doc__ or "").partition("\n\n")[0].split())

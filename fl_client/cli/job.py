@@ -154,7 +154,7 @@ def read_specification(path: Path) -> JobSpec:
     except OSError as fault:
         raise BadInput(f"cannot read {path}: {fault.strerror}", "Name a job's specification") from fault
     except msgspec.DecodeError as fault:
-        remedy = "docs/protocol.md lists its fields; candor job show prints those of a job"
+        remedy = "docs/operations.md shows one; candor job show prints those of a job"
         raise BadInput(f"{path} is not a job's specification: {fault}", remedy) from fault
 
 

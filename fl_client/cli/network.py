@@ -48,6 +48,8 @@ def down(directory: Directory = NETWORK, json: Json = False) -> None:
     network.down()
     if json:
         print(jsonlib.dumps({"down": str(network.directory)}))
+    else:
+        print("The network is down; its data stays.")
 
 
 @app.command()

@@ -81,7 +81,9 @@ def put_table(value: Any, json: bool, header: Sequence[str], rows: Iterable[Sequ
     if json:
         put(value, json)
         return
-    table = Table(*header)
+    table = Table()
+    for each in header:
+        table.add_column(each, overflow="fold")  # an id that is cut short is no use
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     Console().print(table)

@@ -11,7 +11,6 @@ from typing import Self
 
 import msgspec
 
-import fl_client
 from chaincode.beacon import BeaconInfo
 from chaincode.records import Consortium, Registration
 from fl_client.beacon import open_beacon
@@ -22,7 +21,7 @@ from fl_client.errors import CandorError
 from fl_client.ledger import Ledger, open_ledger
 from fl_client.store import open_store
 from network.network import Network
-from network.processes import ProcessSpec, Status, tail
+from network.processes import ProcessSpec, Status, python_environment, tail
 from network.progress import Progress
 from network.topology import Topology
 from network.topology import load as load_topology
@@ -124,7 +123,7 @@ class NativeStage(Stage):
             ],
             directory=str(home),
             log=str(self.network.directory / "logs" / f"{CLIENT}{files.name}.log"),
-            env={"PYTHONPATH": str(Path(fl_client.__file__).parents[1])},
+            env=python_environment(),
             restart=False,
             layer=9,
         )

@@ -14,7 +14,7 @@ from fl_client.errors import BadInput
 from fl_client.results import JobResult
 from network.progress import Console
 
-MARK = "demo"  # a file that says a directory is the demo's, and may be made anew
+MARK = "demo"  # an empty file: the network beside it is the demo's, and may be made anew
 
 
 def embedded(scenario: Scenario, progress: Progress) -> JobResult:
@@ -32,7 +32,7 @@ def native(scenario: Scenario, directory: Path, progress: Console, *, keep: bool
         result = asyncio.run(_play(stage, scenario, progress))
         if keep:
             stage.network.detach()
-            progress(f"the network stays up in {directory}; end it with: candor network down")
+            progress(f"the network stays up; end it with: candor network down --directory {directory}")
         return result
     finally:
         if not keep or stage.network.tied:
@@ -51,7 +51,7 @@ def _make_room(directory: Path) -> None:
 
     if not directory.exists() or not any(directory.iterdir()):
         directory.mkdir(parents=True, exist_ok=True)
-    elif not (directory / MARK).exists():
+    elif not _marked(directory):
         raise BadInput(f"{directory} holds something that is not a demo's", "Name another with --directory")
     elif (directory / "network.json").exists() and Network.load(directory).running:
         raise BadInput(f"a demo's network is up in {directory}", "End it first: candor network down")
@@ -59,3 +59,11 @@ def _make_room(directory: Path) -> None:
         shutil.rmtree(directory)
         directory.mkdir(parents=True)
     (directory / MARK).touch()
+
+
+def _marked(directory: Path) -> bool:
+    """Whether a demo made what is there: its mark alone, or with a network. Others call things `demo`, too."""
+    mark, begun = directory / MARK, {MARK, "starting.lock"}
+    if not mark.is_file() or mark.stat().st_size:
+        return False
+    return (directory / "network.json").exists() or {each.name for each in directory.iterdir()} <= begun

@@ -14,10 +14,12 @@ import numpy as np
 
 from chaincode.mechanisms import MECHANISMS, Case, Mechanism
 from chaincode.mtpp import NO_VIEW, RULES
+from fl_client.errors import BadInput
 from fl_client.incentives.attackers import Coalition, attacker
+from fl_client.incentives.attackers.base import sends_update
 from fl_client.incentives.measures import MEASURES, Measured
 from fl_client.incentives.world import Federation, World
-from fl_client.training.behaviour import Behaviour
+from fl_client.training.behaviour import Behaviour, checked
 
 PRICE = 10**12
 POOLED = "+pooled"
@@ -112,7 +114,7 @@ class Stage:
         count = (playing.size or size) if isinstance(playing, Coalition) else 1
         replaced = [(place + i) % clients for i in range(count)]
         public = self.world.honest
-        if not isinstance(playing, Coalition) and getattr(playing, "sends_update", False):
+        if not isinstance(playing, Coalition) and sends_update(playing):
             public = self.world.federate({place: playing})
         played = {mode: self._play(playing, replaced, public, mode) for mode in self.modes()}
         gains: dict[str, list[float]] = {}
@@ -156,6 +158,7 @@ class Stage:
             else:
                 weights = works[0].weights if local_only else playing.train(works[0])
                 made = [playing.infer(works[0], weights)]
+            _check(playing, made, len(works), self.world.alphabet, len(works[0].batch))
             for client, report in zip(replaced, made, strict=False):
                 row[client] = report
             played.append([*row, *made[len(replaced) :]])
@@ -205,3 +208,18 @@ class Stage:
             honest = [v for i, v in enumerate(values) if i not in replaced and i < self.world.setting.clients]
             found[name] = [values[replaced[0]], float(np.mean(honest))]
         return found
+
+
+def _check(
+    playing: Behaviour | Coalition, made: Sequence[np.ndarray], replaced: int, alphabet: int, tasks: int
+) -> None:
+    """BadInput: reports that no contract would take."""
+    what = type(playing).__name__
+    wanted = replaced + (playing.extra if isinstance(playing, Coalition) else 0)
+    if len(made) != wanted:
+        raise BadInput(f"{what} makes {len(made)} reports for {wanted} identities", "Make one for each")
+    for report in made:
+        try:
+            checked(report, tasks, alphabet)
+        except ValueError as fault:
+            raise BadInput(f"{what} reports {fault}", "Report one label a task") from fault

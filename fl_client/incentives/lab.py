@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import importlib
 import itertools
 import multiprocessing
 import os
 import signal
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -17,13 +19,13 @@ import msgspec
 
 from chaincode.mechanisms import MECHANISMS
 from chaincode.mtpp import RULES
-from fl_client.errors import BadInput
+from fl_client.errors import BadInput, CandorError
 from fl_client.incentives import statistics
 from fl_client.incentives.attackers import ATTACKERS, attacker
 from fl_client.incentives.cache import Cache
 from fl_client.incentives.evaluate import POOLED, Attack, Contribution, Honest, Scheme, Stage
 from fl_client.incentives.statistics import Fairness, MeasureRow, Row
-from fl_client.incentives.world import PROBLEMS, SPLITS, Setting, World, build
+from fl_client.incentives.world import PROBLEMS, SPLITS, Setting, World, build, takes
 
 DEFAULT_RULES = {
     "qualify-and-vest": ("dasgupta-ghosh",),
@@ -122,23 +124,38 @@ def check(plan: Plan) -> None:
     """BadInput: what names nothing, or cannot be played, before hours are spent on the rest."""
     for name in plan.attacks:
         attacker(name)
+    if plan.coalition >= plan.clients:
+        raise BadInput(
+            f"a coalition of {plan.coalition} leaves none honest of {plan.clients}", "Use --coalition"
+        )
     for split in set(plan.splits) - set(SPLITS):
         raise BadInput(f"no split is called {split!r}", f"Known: {', '.join(SPLITS)}")
     if plan.trainer not in ("", "numpy", "keras"):
         raise BadInput(f"no trainer is called {plan.trainer!r}", "Known: numpy, keras")
     for name in plan.problems:
-        alphabet = build(name).alphabet
+        problem = build(name)
+        _check_problem(plan, name, len(problem.public()))
         if plan.trainer == "numpy" and name not in PROBLEMS:
             raise BadInput(f"{name} has a model of its own, which only Keras trains", "Use --trainer keras")
         for scheme in plan.schemes:
             try:
-                RULES[scheme.rule].check(plan.tasks, alphabet)
+                RULES[scheme.rule].check(plan.tasks, problem.alphabet)
             except ValueError as fault:
                 raise BadInput(f"{scheme.rule} cannot score {name}: {fault}") from None
 
 
+def _check_problem(plan: Plan, name: str, items: int) -> None:
+    if plan.tasks > items:
+        raise BadInput(f"{name} has {items} public items, too few for {plan.tasks} tasks", "Use --tasks")
+    if len(plan.splits) > 1 and "kind" not in takes(name):
+        raise BadInput(
+            f"{name} shares its data out in one way only",
+            "Name one --split for it, or let it take kind and alpha (docs/incentives.md)",
+        )
+
+
 def play(plan: Plan, setting: Setting, cached: Path) -> Played:
-    """One world: from the cache what is there, the rest anew."""
+    """One world: from the cache what is there, the rest anew. BadInput: somebody's own class fails in it."""
     cache, keys = Cache(cached), [str(scheme) for scheme in plan.schemes]
     stage: list[Stage] = []
 
@@ -147,9 +164,10 @@ def play(plan: Plan, setting: Setting, cached: Path) -> Played:
             stage.append(Stage(World(setting), plan.schemes))
         return stage[0]
 
-    honest = cache.keep(
-        cache.path("honest", setting, keys, code=setting.problem), lambda: staged().honest(), Honest
-    )
+    with _own(setting.problem):
+        honest = cache.keep(
+            cache.path("honest", setting, keys, code=setting.problem), lambda: staged().honest(), Honest
+        )
     attacks: dict[str, list[Attack]] = {}
     step = max(1, plan.clients // plan.places)
     for name in plan.attacks:
@@ -157,13 +175,33 @@ def play(plan: Plan, setting: Setting, cached: Path) -> Played:
             place = (setting.seed + i * step) % plan.clients
             path = cache.path(name, place, plan.coalition, setting, keys, setting.problem, code=name)
             make = functools.partial(_attack, staged, name, place, plan.coalition)
-            made = cache.keep(path, make, Attack)
+            with _own(name, setting.problem):
+                made = cache.keep(path, make, Attack)
             attacks.setdefault(name, []).append(made)
     contribution = None
     if setting.seed - plan.first_seed < plan.contributions:
         path = cache.path("contribution", setting, keys, code=setting.problem)
-        contribution = cache.keep(path, lambda: staged().contribution(), Contribution)
+        with _own(setting.problem):
+            contribution = cache.keep(path, lambda: staged().contribution(), Contribution)
     return Played(setting, honest, attacks, contribution)
+
+
+@contextlib.contextmanager
+def _own(*names: str) -> Iterator[None]:
+    """What a class of somebody's own raises becomes BadInput with its place; without one, a defect stays a defect."""
+    try:
+        yield
+    except CandorError:
+        raise
+    except Exception as fault:
+        own = [name for name in names if ":" in name]
+        if not own:
+            raise
+        files = {importlib.import_module(name.partition(":")[0]).__file__ for name in own}
+        frames = traceback.extract_tb(fault.__traceback__)
+        at = next((frame for frame in reversed(frames) if frame.filename in files), frames[-1])
+        said = f"{type(fault).__name__}: {next(iter(str(fault).splitlines()), '')}"
+        raise BadInput(f"{own[0]} cannot be played: {said} ({at.filename}, line {at.lineno})") from fault
 
 
 def _attack(staged: Callable[[], Stage], name: str, place: int, size: int) -> Attack:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,7 +21,7 @@ from chaincode import lightcheck
 from chaincode.mtpp import View
 from fl_client.incentives.perceptron import Perceptron
 from fl_client.incentives.synthetic import FEATURES, HIDDEN, Synthetic
-from fl_client.named import make
+from fl_client.named import make, resolve
 from fl_client.strategies.fedavg import FedAvg
 from fl_client.training import backend, behaviour
 from fl_client.training.behaviour import Behaviour, Honest, Learns, Past, Work
@@ -234,14 +235,34 @@ class Remembering:
 
 
 def build(name: str, **settings: object) -> Problem:
-    """The problem called ``name``, bundled or by import path; BadInput if there is none."""
+    """The problem called ``name``, bundled or by import path; BadInput if there is none.
+
+    One of somebody's own gets those of the ``settings`` that it takes, see ``takes``.
+    """
     if name in PROBLEMS:
         kind, own, _ = PROBLEMS[name]
         made: Problem = kind(**own, **settings)
         return made
     backend.prepare()
-    found: Problem = make(name, PROBLEMS, "problem", **settings)
+    taken = takes(name)
+    found: Problem = make(
+        name, PROBLEMS, "problem", **{key: settings[key] for key in settings if key in taken}
+    )
     return found
+
+
+def takes(name: str) -> frozenset[str]:
+    """Which of a world's settings the problem is made with: its ``seed``, and the split's ``kind`` and ``alpha``."""
+    every = frozenset(("seed", "kind", "alpha"))
+    if name in PROBLEMS:
+        return every
+    try:
+        parameters = inspect.signature(resolve(name, PROBLEMS, "problem")).parameters
+    except (TypeError, ValueError):  # nothing that can be called, or that says how: `make` will tell
+        return every
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return every
+    return every & set(parameters)
 
 
 def _trainer(setting: Setting, problem: Problem) -> Learns:

@@ -114,6 +114,16 @@ class Honest:
         return work.x, work.y
 
 
+def checked(report: np.ndarray, tasks: int, alphabet: int) -> np.ndarray:
+    """The report, if a contract would take it; ValueError says what is wrong with it."""
+    found = np.asarray(report)
+    if found.shape != (tasks,) or found.dtype.kind not in "iu":
+        raise ValueError(f"{found.dtype} of shape {found.shape}, not {tasks} integers")
+    if found.min() < 0 or found.max() >= alphabet:
+        raise ValueError(f"labels {found.min()} to {found.max()}, not 0 to {alphabet - 1}")
+    return found
+
+
 def seed(job_seed: int, client: str | int, round: int) -> int:
     """A client's seed for one round, in [0, 2^63), from SHA-256 over all three. For reproducible training
     only: nothing secret (a salt, a key) may come from it."""

@@ -103,7 +103,13 @@ def test_rules_that_a_mechanism_cannot_use_are_left_out() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"attacks": ["nonsense"]}, {"splits": ["7"]}, {"trainer": "torch"}, {"problems": ["a.b:C"]}],
+    [
+        {"attacks": ["nonsense"]},
+        {"splits": ["7"]},
+        {"trainer": "torch"},
+        {"problems": ["a.b:C"]},
+        {"size": 6},
+    ],
 )
 def test_what_names_nothing_is_refused_before_anything_is_played(change: dict[str, object]) -> None:
     with pytest.raises(BadInput):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,10 +16,13 @@ from typer.testing import CliRunner
 
 from fl_client import participant
 from fl_client.cli import app as root
+from fl_client.cli import session
 from fl_client.cli.app import app
-from fl_client.errors import BadInput, CandorError, Refused
+from fl_client.demo import run as demo
+from fl_client.errors import BadInput, CandorError, Refused, Unavailable
 from fl_client.participant import Share
 from network.errors import NetworkError
+from network.network import Network
 
 CLIENT = "client run --connection junk --identity User1 --job j --journal d --share"
 BAD = [
@@ -32,6 +36,7 @@ BAD = [
     "network logs org1-peer",
     "network programs nosuch",
     "network compose nosuch",
+    "network programs flow",
     f"{CLIENT} nonsense",
     CLIENT + ' {"problem":"digits","settings":{},"client":0,"clients":6,"behavior":"random"}',
     CLIENT + ' {"problem":"digits","settings":{},"client":0,"clients":6}',
@@ -85,6 +90,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "junk").write_text("nope")
     (tmp_path / "list").write_text("[]")
+    (tmp_path / "flow").write_text("name: [\n")
     return tmp_path
 
 
@@ -138,3 +144,66 @@ def test_a_contracts_refusal_is_told_with_a_remedy(
     told = capsys.readouterr().err
     assert told.startswith(f"candor: refused ({code}): no. ")
     assert told.count("\n") == 1
+
+
+def test_a_network_out_of_reach_is_told_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def silent(**_: object) -> None:
+        raise Unavailable("no peer answered")
+
+    monkeypatch.setattr(root, "app", silent)
+    with pytest.raises(SystemExit) as ended:
+        root.main()
+    assert ended.value.code == Unavailable.exit_code
+    assert "candor network status" in capsys.readouterr().err
+
+
+INTERRUPTED = """
+import os, signal, sys
+from fl_client.cli.app import main
+from network.network import Network
+
+Network.load = lambda directory: os.kill(os.getpid(), signal.SIGINT)
+sys.argv = ["candor", "network", "status", "--json"]
+main()
+"""
+
+
+def test_an_interrupt_is_said_once_and_is_no_traceback() -> None:
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    argv = [sys.executable, "-c", INTERRUPTED]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "candor: interrupted\n")
+
+
+def test_a_table_shows_long_ids_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    member = "Org1MSP:" + "0123456789abcdef" * 4
+    session.put_table([], False, ("Name", "Id"), [("User1@org1.test", member)])
+    last = [line.split("│")[2].strip() for line in capsys.readouterr().out.splitlines() if "│" in line]
+    assert "".join(last) == member
+
+
+@pytest.mark.parametrize("mine", ["demo/main.py", "demo", "demo.txt"])
+def test_the_demo_makes_no_room_where_somebody_elses_work_lies(tmp_path: Path, mine: str) -> None:
+    (tmp_path / mine).parent.mkdir(exist_ok=True)
+    (tmp_path / mine).write_text("precious")
+    (tmp_path / "notes").touch()
+    with pytest.raises(BadInput, match="not a demo's"):
+        demo._make_room(tmp_path)
+    assert (tmp_path / mine).read_text() == "precious"
+
+
+@pytest.mark.parametrize("more", [[], ["starting.lock"], ["network.json", "logs"]])
+def test_the_demo_makes_its_own_place_anew_however_far_it_came(
+    tmp_path: Path, more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Network, "load", lambda _: SimpleNamespace(running=False))
+    demo._make_room(tmp_path / "network")
+    for name in more:
+        (tmp_path / "network" / name).touch()
+    demo._make_room(tmp_path / "network")
+    assert [each.name for each in (tmp_path / "network").iterdir()] == [demo.MARK]

@@ -1,8 +1,14 @@
 """What clients do, by name: one registry for the lab, the demo and a real client; coalitions and their channel."""
 
+import json
 import stat
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -10,6 +16,7 @@ import pytest
 
 from fl_client import conduct
 from fl_client.coalition import Channel
+from fl_client.demo.native import NativeStage
 from fl_client.demo.scenario import Scenario
 from fl_client.errors import BadInput, CandorError
 from fl_client.incentives.attackers import ATTACKERS, Coalition
@@ -151,3 +158,32 @@ def test_a_cast_that_cannot_be_played_is_refused(cheats) -> None:
 
 class Mine(Honest):
     """Somebody's own, named by import path."""
+
+
+def test_a_class_of_ones_own_is_found_by_the_demos_client_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lazy.py").write_text(
+        "from fl_client.training.behaviour import Honest\nclass Lazy(Honest): pass\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    network = SimpleNamespace(
+        directory=tmp_path / "network", connection_files={"Org1MSP": tmp_path / "Org1MSP.json"}
+    )
+    clients = [
+        (SimpleNamespace(organisation="Org1MSP"), SimpleNamespace(name=f"User{i}@org1.test"))
+        for i in range(4)
+    ]
+    stage: Any = SimpleNamespace(network=network, _clients=clients)
+    started = NativeStage._process(stage, Scenario(clients=4, cheats=["lazy:Lazy"]), 3)
+    assert json.loads(str(started.argv[-1]))["behaviour"] == "lazy:Lazy"
+    look = "from fl_client.conduct import named; named('lazy:Lazy')"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", look],
+        env=started.env,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -13,14 +14,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from chaincode.contracts import job_terms
+from chaincode.records import JobSpec
+from fl_client import participant
 from fl_client.cli.app import app
 from fl_client.contracts import View
 from fl_client.demo.embedded import EmbeddedStage
 from fl_client.demo.scenario import Scenario
+from fl_client.plan import plan
+from fl_client.store import DirectoryStore
+from network import topology
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -138,10 +146,16 @@ def test_every_test_that_is_named_exists() -> None:
     assert not named - known
 
 
+def example(directory: Path, file: str) -> ModuleType:
+    """The example of operations.md that is called so."""
+    blocks = [body for language, body in FENCE.findall((DOCS / "operations.md").read_text()) if language]
+    (found,) = [body for body in blocks if body.startswith(f"# {file}\n")]
+    (directory / file).write_text(found)
+    return module(directory / file)
+
+
 def test_the_founding_example_founds_a_consortium(tmp_path: Path) -> None:
-    example = next(body for language, body in FENCE.findall((DOCS / "operations.md").read_text()) if language)
-    (tmp_path / "founding.py").write_text(example)
-    founding = module(tmp_path / "founding.py")
+    founding = example(tmp_path, "founding.py")
 
     async def scene() -> int:
         async with EmbeddedStage(Scenario()) as stage:
@@ -151,6 +165,23 @@ def test_the_founding_example_founds_a_consortium(tmp_path: Path) -> None:
             return await View(admins[first]).balance(first)
 
     assert asyncio.run(scene()) == 1_000_000
+
+
+@pytest.mark.training
+def test_the_jobs_example_is_sound_with_what_the_publishing_one_prints(tmp_path: Path) -> None:
+    publishing = example(tmp_path, "publish.py")
+    share = participant.Share("digits", {"seed": 1, "public_items": 700}, 0, 6)
+    published = asyncio.run(publishing.publish(DirectoryStore(tmp_path / "store"), share))
+    text = next(body for kind, body in FENCE.findall((DOCS / "operations.md").read_text()) if kind == "json")
+    given = json.loads(text)
+    spec = msgspec.convert({**given, **published}, type=JobSpec)
+    settings = topology.load("three-orgs").chaincode.settings
+    terms = msgspec.structs.replace(
+        EmbeddedStage(Scenario()).terms, freshness=settings["freshness"], margin=settings["margin"]
+    )
+    assert list(job_terms.faults(spec, terms)) == []
+    assert given["model_bytes"] >= published["model_bytes"] - 1024
+    assert {each.field for each in plan(msgspec.convert(given, type=JobSpec)).unsafe} == {"allow_list"}
 
 
 def test_the_pictures_are_what_their_script_draws() -> None:

@@ -17,6 +17,7 @@ from network.errors import MissingProgram, PortTaken
 from network.identities import cryptogen_config
 from network.package import connection, package, package_id
 from network.ports import Ports, is_free
+from network.processes import python_environment
 from network.suites import FABRIC, suite_of
 from network.topology import load
 from network.waits import HttpOk, Listening, PortOpen, UnixSocket
@@ -161,3 +162,23 @@ def test_the_network_imports_neither_of_the_other_packages_nor_anything_heavy() 
     )
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert loaded.isdisjoint({"chaincode", "fl_client", "tensorflow", "numpy", "grpc", "hfc"})
+
+
+def test_servers_and_clients_find_modules_in_the_working_directory_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `candor`, an installed command, is started: its own directory is the first to be looked in."""
+    (tmp_path / "assets.py").write_text("")
+    (tmp_path / "json.py").write_text("raise AssertionError('shadows the real one')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["/usr/local/bin", *(entry for entry in sys.path if entry)])
+    look = "import assets, json"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", look],
+        env=python_environment(),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fl_client.cli import network as cli
 from network import compose
-from network.errors import BadTopology
+from network.errors import BadTopology, NetworkError
 from network.network import Network
+from network.state import State
 from network.topology import Topology, load, profiles
 
 GOOD = """
@@ -114,3 +116,26 @@ def test_nothing_starts_all_shares_of_a_production_network_on_one_machine(
 def test_an_unknown_profile_lists_those_there_are() -> None:
     with pytest.raises(BadTopology, match="three-orgs"):
         load("no-such-profile")
+
+
+def test_a_first_start_removes_nothing_that_is_not_a_networks(tmp_path: Path) -> None:
+    """`--directory .` in a project that has a directory called `chaincode`, as this one has."""
+    mine = tmp_path / "chaincode" / "mine.py"
+    mine.parent.mkdir()
+    mine.write_text("precious")
+    mode = tmp_path.stat().st_mode
+    with pytest.raises(BadTopology, match="holds chaincode, and no network"):
+        Network.up("fabric", tmp_path)
+    assert mine.read_text() == "precious"
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "chaincode"]
+    assert tmp_path.stat().st_mode == mode
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"), [("network.json", "{"), ("network.json", "[]"), ("keeper.json", "x")]
+)
+def test_a_damaged_file_is_named(tmp_path: Path, file: str, damage: str) -> None:
+    (tmp_path / "network.json").write_text(msgspec.json.encode(State(load("fabric"), {})).decode())
+    (tmp_path / file).write_text(damage)
+    with pytest.raises(NetworkError, match=f"{file} is damaged: .* [A-Z]"):
+        Network.load(tmp_path).status()

@@ -110,6 +110,15 @@ def test_a_floor_halves_the_pay_of_equals_and_is_named_for_even_data() -> None:
 def test_what_would_be_refused_shows_without_a_network() -> None:
     assert [each.field for each in plan(spec(stake=1, round_pool=1)).refused] == ["round_pool", "stake"]
     assert [each.field for each in plan(spec(committee=2)).refused] == ["committee"]
+    assert [each.field for each in plan(spec(min_participants=13, allow_list=None)).refused] == [
+        "min_participants"
+    ]
+    assert [each.field for each in plan(spec(mechanism="paper", rounds=2, peers=3)).refused] == ["peers"]
+    one, *others = spec().allow_list or []
+    for roster in ([one, *others[:-1], one], others[:3], [f"Org1MSP:{i:064x}" for i in range(12)]):
+        assert {each.field for each in plan(spec(allow_list=roster)).refused} == {"allow_list"}
+    pooled = spec(mechanism="paper", rounds=2, pay_by_organisation=True)
+    assert [each.field for each in plan(pooled).refused] == ["pay_by_organisation"]
     viewless = spec(mechanism="per-round", rule="matched-blocks")
     assert [each.field for each in plan(viewless).refused] == ["public_view"]
 

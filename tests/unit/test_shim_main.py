@@ -133,6 +133,12 @@ def test_a_chaincode_is_served_and_sigterm_lets_the_call_in_flight_end(place: Pa
         ("slow:create", ("--tls-key", "peer.key", *TLS[2:]), "is not the certificate's"),
         ("slow:create", (*TLS[:4], "--tls-client-ca", "slow.py"), "client CAs cannot be read"),
         ("slow:create", (*TLS, "--health", "nonsense"), "is not HOST:PORT"),
+        ("slow:create", (*TLS, "--address", "127.0.0.1:75536"), "'127.0.0.1:75536' is not HOST:PORT"),
+        ("slow:create", (*TLS, "--address", "203.0.113.1:9"), "cannot listen on 203.0.113.1:9: "),
+        ("slow:create", (*TLS, "--address", "no such host:9"), "cannot listen on no such host:9: "),
+        ("slow:create", (*TLS, "--package-id", "slow"), "'slow' is not LABEL:HASH"),
+        ("slow:create", (*TLS, "--grace", "-1"), "--grace -1 is not"),
+        ("slow:asyncio", TLS, "cannot make a chaincode from slow:asyncio: "),
     ],
 )
 def test_what_cannot_work_ends_with_one_sentence(
@@ -158,8 +164,9 @@ def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert "python -m chaincode.shim assets:Assets --address" in said
 
 
-def test_a_port_in_use_is_reported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("option", ["--address", "--health"])
+def test_a_port_in_use_is_reported(here: Path, option: str, capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert main(["slow:create", "--address", f"127.0.0.1:{port}", "--package-id", "slow:1", *TLS]) == 2
-    assert str(port) in capsys.readouterr().err
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert main([*command("slow:create", 0, *TLS)[3:], option, address]) == 2
+    assert capfd.readouterr().err == f"chaincode.shim: cannot listen on {address}: Address already in use\n"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
+from fl_client.errors import BadInput
 from fl_client.incentives.attackers import coalitions, defect, effort, lies, public, updates
 from fl_client.incentives.attackers.base import Attacker, Coalition
-from fl_client.named import make
+from fl_client.named import make, resolve
 from fl_client.training.behaviour import Behaviour
 
 ATTACKERS: dict[str, type] = {
@@ -54,9 +56,19 @@ ATTACKERS: dict[str, type] = {
     "same-data": coalitions.SameData,
 }
 
-__all__ = ["ATTACKERS", "Attacker", "Coalition", "attacker"]
+__all__ = ["ATTACKERS", "Attacker", "Coalition", "attacker", "playing"]
 
 
 def attacker(name: str) -> Behaviour | Coalition:
     """The attacker called ``name`` (or ``module:Class``); BadInput if there is none."""
-    return cast("Behaviour | Coalition", make(name, ATTACKERS, "attacker"))
+    return playing(name, ATTACKERS, "attacker")
+
+
+def playing(name: str, registry: Mapping[str, type], what: str) -> Behaviour | Coalition:
+    """What is called ``name``, in the registry or by import path; BadInput if nothing is, or it plays nothing."""
+    kind = resolve(name, registry, what)
+    if not (isinstance(kind, type) and (issubclass(kind, Coalition) or hasattr(kind, "infer"))):
+        raise BadInput(
+            f"{name} is no {what}", "Name a class with train and infer, or one derived from Coalition"
+        )
+    return cast("Behaviour | Coalition", make(name, registry, what))

@@ -14,21 +14,26 @@ from fl_client.training.behaviour import Honest, Work
 class Attacker(Honest):
     """A behaviour that departs from the honest one in whatever a subclass overrides.
 
-    Any `Behaviour` can be played; the attributes are optional there (``needs_data`` then counts as true, the others
-    as false). An attacker plays on a network as it does in the lab (fl_client/conduct.py); where it needs no private
-    data it gets none there: the public items with the global model's labels stand in. The lab takes its update for an
-    honest one unless ``sends_update`` says otherwise.
+    Any `Behaviour` can be played; the attributes are optional there (``needs_data`` then counts as true,
+    ``looks_back`` as false). An attacker plays on a network as it does in the lab (fl_client/conduct.py); where it
+    needs no private data it gets none there: the public items with the global model's labels stand in.
 
     Attributes:
         needs_data: whether it ever looks at private data.
         looks_back: whether it uses ``work.past``, which a client on a network reads from the chain for it.
-        sends_update: whether its update differs from an honest client's; the lab then plays the federation
-            anew with it, and asks the light check.
+        sends_update: whether the lab plays the federation anew with its updates and asks the light check; false:
+            they are taken for an honest client's. None: it has a ``train`` of its own.
     """
 
     needs_data: ClassVar[bool] = True
     looks_back: ClassVar[bool] = False
-    sends_update: ClassVar[bool] = False
+    sends_update: ClassVar[bool | None] = None
+
+
+def sends_update(playing: object) -> bool:
+    """See ``Attacker``; any behaviour may be asked."""
+    said: bool | None = getattr(playing, "sends_update", None)
+    return type(playing).train is not Honest.train if said is None else said  # type: ignore[attr-defined]
 
 
 class Idle(Attacker):
@@ -36,6 +41,7 @@ class Idle(Attacker):
     the model least, so that a demo shows an idle client and not a poisoner."""
 
     needs_data = False
+    sends_update = False
 
     def train(self, work: Work) -> Sequence[np.ndarray]:
         """See Behaviour."""

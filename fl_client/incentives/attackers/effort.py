@@ -27,6 +27,7 @@ class LessTraining(Attacker):
     """Trains its report's model with a share of the mini-batches, on all its data."""
 
     share: ClassVar[float]
+    sends_update = False
 
     def train(self, work: Work) -> Sequence[np.ndarray]:
         """See Behaviour; at least one epoch."""
