@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -69,7 +69,7 @@ class Settlement(Contract):
             drawn = time.drawn(record.beacon, current.batch_round, batch) if batch else ""
             settled = await self._scored(stub, record, sampled, sorted(locks), counted, drawn)
         else:
-            _check_complete({}, stub.transient)
+            _check_complete((), (), stub.transient)
             settled = dict.fromkeys(counted, UNSCORED)
         if settled and scoring.qualifies(record.spec, current):
             sampled = replace(sampled, qualification=round)
@@ -133,7 +133,7 @@ class Settlement(Contract):
 
         `batch`: the randomness (hex) that drew the batch; "" where no view is needed.
         """
-        _check_complete(counted, stub.transient)
+        _check_complete(counted, current.set_aside, stub.transient)
         reports = await asyncio.to_thread(_unpacked, job, counted, stub.transient)
         view = (
             await asyncio.to_thread(check_view, job, current.view, stub.transient[VIEW]) if batch else NO_VIEW
@@ -226,13 +226,20 @@ async def _keep_bond(stub: Stub, key: str, lock: Lock) -> None:
         await stub.delete(key)
 
 
-def _check_complete(counted: Mapping[str, Reveal], transient: Mapping[str, bytes]) -> None:
-    """One report for every counted reveal; none too few and none too many."""
+def _check_complete(
+    counted: Collection[str], set_aside: Collection[str], transient: Mapping[str, bytes]
+) -> None:
+    """One report for every counted reveal; none too few and none too many.
+
+    A vote may just have set one aside (409: look again); who has not revealed never counts (400).
+    """
     given = {name.removeprefix(PREFIX) for name in transient if name != VIEW}
-    if given - set(counted):
+    if given.difference(counted, set_aside):
         raise Invalid("a report is given that does not count in this round")
+    if given.difference(counted):
+        raise Conflict("a report is given that has been set aside")
     if set(counted) - given:
-        raise Invalid("every counted report must be given", missing=sorted(set(counted) - given)[:5])
+        raise Conflict("every counted report must be given", missing=sorted(set(counted) - given)[:5])
 
 
 def _check_view(needed: bool, batch: Beacon | None, transient: Mapping[str, bytes]) -> None:
