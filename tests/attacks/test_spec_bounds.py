@@ -9,6 +9,7 @@ import pytest
 
 from chaincode import view as views
 from chaincode.contracts import job_terms
+from chaincode.mechanisms import MECHANISMS
 from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
 from chaincode.records import JobSpec
@@ -119,3 +120,18 @@ def test_the_sizes_are_those_the_document_names() -> None:
     assert views.size(174_762) <= job_terms.MAX_VIEW < views.size(174_763)
     assert (job_terms.MAX_REPORT, job_terms.MAX_REPORTS) == (2**20, 2**25)
     assert (job_terms.MAX_SETTLEMENT, job_terms.MAX_SLOTS) == (2**33, 1024)
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize("rule", ["dasgupta-ghosh", "correlated-agreement"])
+def test_two_hundred_clients_with_a_thousand_tasks_of_ten_labels_make_a_job(
+    mechanism: str, rule: str
+) -> None:
+    size = {
+        "tasks": 1000,
+        "public_items": 1000,
+        "scored_tasks": 1000,
+        "alphabet": 10,
+        "max_participants": 200,
+    }
+    assert found({**size, **RICH, "mechanism": mechanism, "rule": rule}, {}) == []
