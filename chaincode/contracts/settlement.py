@@ -272,9 +272,10 @@ def _score(
     batch: str,
     view: View,
 ) -> dict[str, Settled]:
+    """Everybody's outcome; without its n − 1 pair scores, which nobody here looks at and a server would keep."""
     if batch:
         view = view.at(scoring.batch(job.spec, base, bytes.fromhex(batch)))
-    return scoring.settle(
+    settled = scoring.settle(
         job.spec,
         base,
         bytes.fromhex(current.pairing_randomness),
@@ -284,3 +285,4 @@ def _score(
         round=current.round,
         view=view,
     )
+    return {member: replace(each, scores={}) for member, each in settled.items()}
