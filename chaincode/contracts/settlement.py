@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 import msgspec
@@ -98,16 +99,14 @@ class Settlement(Contract):
         now = time.fresh(record.beacon, record.freshness, self._clock, beacon)
         if now < current.sealed_at + record.spec.missing_seconds:
             raise TooEarly("reports may still turn up", until=current.sealed_at + record.spec.missing_seconds)
-        terms = await state.consortium(stub)
-        gone = []
-        for member in await state.under(stub, keys.reveal(job, round), Reveal):
-            votes = [
-                m
-                for m in terms.organisations
-                if await state.exists(stub, keys.missing(job, round, member, m))
-            ]
-            if 2 * len(votes) > len(terms.organisations):
-                gone.append(member)
+        organisations = (await state.consortium(stub)).organisations
+        prefix, votes = keys.missing(job, round), Counter[str]()
+        async for key, _ in stub.prefix(
+            prefix
+        ):  # a point read for each member and organisation would be a million
+            member, _, msp_id = key.removeprefix(prefix).partition("/")
+            votes[member] += msp_id in organisations
+        gone = [member for member, count in votes.items() if 2 * count > len(organisations)]
         if not set(gone).difference(current.set_aside):
             raise Conflict("no report is missed by more than half of the organisations")
         entered = replace(current, set_aside=sorted({*gone, *current.set_aside}))

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from chaincode import scoring
+from chaincode.proposals import RemoveOrganisation
 from chaincode.records import TREASURY, Phase
 from tests.attacks.scenes import Scene, hoard, refused, scene, story, together
 from tests.world import ORGANISATIONS
@@ -210,6 +211,26 @@ async def test_a_vote_on_a_missing_report_closes_once_and_binds_the_settlement()
     outcome = (await world.outcomes())[gone]
     assert (outcome.slashed, outcome.payment) == (at.spec.lock, 0)
     await world.holdings()
+
+
+@story
+async def test_counting_the_votes_on_missing_reports_reads_no_more_than_there_are_votes():
+    """Many members in many organisations must not take longer than a peer waits; who was removed has no vote left."""
+    at = await sealed(6)
+    world, (gone, kept) = at.world, [who.member_id for who in at.members[:2]]
+    for msp_id, member in ((ORGANISATIONS[1], gone), (ORGANISATIONS[2], gone), (ORGANISATIONS[1], kept)):
+        await world.admins[msp_id].submit("Settlement:missing", "job", 1, member)
+    world.clock.time += at.spec.missing_seconds + 3
+    held = await hoard(world.admin, "Settlement:close-missing", "job", 1, world.beacon())
+    seen = held.endorsement.read_write_set
+    assert [key for key, _ in seen.reads if not key.startswith(("job/", "round/", "consortium"))] == []
+    assert [len(each.results) for each in seen.ranges] == [3]
+    await world.pass_vote("out", RemoveOrganisation(msp_id=ORGANISATIONS[2]))
+    assert (await held.send()).code == "MVCC_READ_CONFLICT"
+    await refused(409, world.admin.submit("Settlement:close-missing", "job", 1, world.beacon()))  # one of two
+    await world.admin.submit("Settlement:missing", "job", 1, gone)
+    await world.admin.submit("Settlement:close-missing", "job", 1, world.beacon())
+    assert (await world.state()).set_aside == [gone]
 
 
 @story
