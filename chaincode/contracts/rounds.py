@@ -51,7 +51,7 @@ class Rounds(Contract):
     @transaction
     async def open(self, stub: Stub, job: Name, round: RoundNumber, beacon: Beacon) -> RoundState:
         """Step 0, anyone: fix the model, the commit deadline and the beacon that draws the batch."""
-        record = await state.job(stub, job)
+        record = await state.governed(stub, job)
         if round > record.spec.rounds:
             raise Unprocessable(f"job {job!r} has {record.spec.rounds} rounds", round=round)
         if await state.exists(stub, keys.state(job, round)):
@@ -291,7 +291,7 @@ class Rounds(Contract):
 
 async def in_phase(stub: Stub, job: str, round: int, phase: Phase) -> tuple[Job, RoundState]:
     """The job and the round's state, which must be in `phase`: 425 before it, 409 after it."""
-    record, current = await state.job(stub, job), await state.round_state(stub, job, round)
+    record, current = await state.governed(stub, job), await state.round_state(stub, job, round)
     if current.phase != phase:
         order = list(Phase)
         kind = TooEarly if order.index(current.phase) < order.index(phase) else Conflict
