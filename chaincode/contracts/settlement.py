@@ -254,12 +254,10 @@ def _unpacked(
     job: Job, counted: Mapping[str, Reveal], transient: Mapping[str, bytes]
 ) -> dict[str, report.Symbols]:
     """Every report's symbols, once its bytes are what the reveal's CID names; refused otherwise."""
-    reports = {}
-    for member, shown in counted.items():
-        data = transient[PREFIX + member]
-        check_report(job, shown.report, data)
-        reports[member] = report.unpack(data, job.spec.tasks, job.spec.alphabet)
-    return reports
+    return {
+        member: check_report(job, shown.report, transient[PREFIX + member])
+        for member, shown in counted.items()
+    }
 
 
 def _score(
