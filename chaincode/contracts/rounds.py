@@ -111,6 +111,8 @@ class Rounds(Contract):
     ) -> RoundState:
         """Step 5, anyone: bring the pairing beacon. Opens the reveal; or extends or voids a round too small."""
         record, current = await self._in(stub, job, round, Phase.CLOSED)
+        if current.extensions and pairing.round < current.pairing_round:
+            raise Conflict("the round has been closed again since", pairing_round=current.pairing_round)
         randomness = time.drawn(record.beacon, current.pairing_round, pairing)
         now = self._fresh(record, beacon)
         locks = await state.under(stub, keys.lock(job, round), Lock)
@@ -304,9 +306,10 @@ def announce(stub: Stub, current: RoundState) -> None:
     stub.set_event("round", canonical({"job": current.job, "round": current.round, "phase": current.phase}))
 
 
-def check_report(job: Job, report_cid: str, data: bytes | None) -> None:
-    """The bytes are the one raw block the CID names, exactly T symbols below C; refused otherwise."""
-    _unpacked("report", report_cid, data, lambda raw: report.unpack(raw, job.spec.tasks, job.spec.alphabet))
+def check_report(job: Job, report_cid: str, data: bytes | None) -> report.Symbols:
+    """The T symbols, once the bytes are the one raw block the CID names, all below C; refused otherwise."""
+    tasks, alphabet = job.spec.tasks, job.spec.alphabet
+    return _unpacked("report", report_cid, data, lambda raw: report.unpack(raw, tasks, alphabet))
 
 
 def check_view(job: Job, view_cid: str, data: bytes | None) -> View:
