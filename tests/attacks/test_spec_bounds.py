@@ -22,6 +22,7 @@ RICH = {"round_pool": 2**61, "stake": 2**61, "rounds": 1}
 MEMBERS = [f"{ORGANISATIONS[i % 3]}:{i:064x}" for i in range(6)]
 OPTIMISTIC = {"aggregation": "optimistic", "committee": 3, "challenge_rounds": 2 * GAP + 1, "bond": 1}
 LARGE = {"public_items": 2**21, "alphabet": 256, **RICH, "max_participants": 3}
+MANY = {"alphabet": 2, "public_items": 4096, "tasks": 4096, **RICH, "max_participants": 1024}
 DG = RULES["dasgupta-ghosh"]
 MOST, LEAST = (each(DG, SOUND.scored_tasks, SOUND.alphabet, SOUND.price) for each in (best_gain, worst_loss))
 
@@ -67,6 +68,28 @@ BOUNDS = [
             "max_participants": 1024,
             **RICH,
         },
+        "scored_tasks",
+    ),
+    Bound(  # 200² × 10² × (tasks + 1000) / 2
+        {
+            **MANY,
+            "max_participants": 200,
+            "alphabet": 10,
+            "rule": "correlated-agreement",
+            "scored_tasks": 3294,
+        },
+        {
+            **MANY,
+            "max_participants": 200,
+            "alphabet": 10,
+            "rule": "correlated-agreement",
+            "scored_tasks": 3295,
+        },
+        "scored_tasks",
+    ),
+    Bound(  # the scores, and the overlap of all pairs
+        {**MANY, "mechanism": "qualify-and-vest", "scored_tasks": 91},
+        {**MANY, "mechanism": "qualify-and-vest", "scored_tasks": 92},
         "scored_tasks",
     ),
     Bound({"min_participants": 6}, {"min_participants": 7}, "min_participants"),
