@@ -152,17 +152,13 @@ class Aggregator:
             return
         try:
             credits = await seat.view.credits(seat.me, seat.job.spec.bond)
-        except BadInput as fault:
-            log.warning("round %d: cannot challenge the post: %s", state.round, fault)
-            return
-        beacon = await seat.beacons.latest()
-        call = ("Aggregation:challenge", seat.job.id, state.round, state.attempt, credits, beacon)
-        try:
+            beacon = await seat.beacons.latest()
+            call = ("Aggregation:challenge", seat.job.id, state.round, state.attempt, credits, beacon)
             await seat.ledger.submit(*call)
-        except Refused as refusal:
-            if refusal.code != 403:
+        except (BadInput, Refused) as fault:
+            if isinstance(fault, Refused) and fault.code != 403:
                 raise
-            log.warning("round %d: cannot challenge the post: %s", state.round, refusal)
+            log.warning("round %d: cannot challenge the post: %s", state.round, fault)
 
     async def finalise(self, state: RoundState) -> None:
         """As anybody: move the stage on once all have acted or its window is over."""
