@@ -59,9 +59,11 @@ def unpack(data: bytes, tasks: int, alphabet: int) -> Symbols:
     stream = np.unpackbits(np.frombuffer(data, np.uint8))
     if stream[tasks * width :].any():
         raise ValueError("non-zero padding after the last symbol")
-    columns = np.zeros((tasks, 8), np.uint8)
-    columns[:, 8 - width :] = stream[: tasks * width].reshape(tasks, width)
-    symbols = np.packbits(columns, axis=1)[:, 0]
+    columns = stream[: tasks * width].reshape(tasks, width)
+    symbols = columns[:, 0].copy()
+    for place in range(1, width):
+        symbols <<= 1
+        symbols |= columns[:, place]
     if symbols.size and symbols.max() >= alphabet:
         task = int(np.argmax(symbols >= alphabet))
         raise ValueError(f"symbol {symbols[task]} of task {task} is outside [0, {alphabet})")

@@ -14,7 +14,7 @@ from typing import cast
 from chaincode import cid, commitment, scoring
 from chaincode.records import Reason, RoundState, Stage
 from fl_client import aggregator
-from fl_client.errors import BadInput, CandorError, Disagreement, NotStored
+from fl_client.errors import BadInput, CandorError, Disagreement, NotStored, Refused
 from fl_client.inside import shares_work
 from fl_client.journal import Answer
 from fl_client.layers import Layers
@@ -145,19 +145,20 @@ class Aggregator:
         return True
 
     async def challenge(self, state: RoundState) -> None:
-        """Put up a bond against the post; who has no money for it, or no part in the round, leaves it to others."""
+        """Put up a bond against the post; who has no money for it, no part in the round, or is suspended leaves it
+        to others."""
         seat = self.seat
         if seat.me not in await seat.view.outcomes(seat.job.id, state.round):
             return
         try:
             credits = await seat.view.credits(seat.me, seat.job.spec.bond)
-        except BadInput as fault:
+            beacon = await seat.beacons.latest()
+            call = ("Aggregation:challenge", seat.job.id, state.round, state.attempt, credits, beacon)
+            await seat.ledger.submit(*call)
+        except (BadInput, Refused) as fault:
+            if isinstance(fault, Refused) and fault.code != 403:
+                raise
             log.warning("round %d: cannot challenge the post: %s", state.round, fault)
-            return
-        beacon = await seat.beacons.latest()
-        await seat.ledger.submit(
-            "Aggregation:challenge", seat.job.id, state.round, state.attempt, credits, beacon
-        )
 
     async def finalise(self, state: RoundState) -> None:
         """As anybody: move the stage on once all have acted or its window is over."""

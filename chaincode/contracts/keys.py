@@ -92,9 +92,10 @@ def outcome(name: str, number: int, member_id: str = "") -> str:
     return _of("outcome", _round(name, number), member_id)
 
 
-def missing(name: str, number: int, member_id: str, msp_id: str = "") -> str:
-    """An organisation's vote that a report has vanished, or the prefix of a report's votes."""
-    return _of("missing", _round(name, number), member_id, msp_id)
+def missing(name: str, number: int, member_id: str = "", msp_id: str = "") -> str:
+    """An organisation's vote that a report has vanished, or the prefix of a round's votes."""
+    said = (member_id, msp_id) if member_id else ("",)
+    return _of("missing", _round(name, number), *said)
 
 
 def ballot(name: str, number: int, attempt: int, member_id: str) -> str:

@@ -51,7 +51,7 @@ class Rounds(Contract):
     @transaction
     async def open(self, stub: Stub, job: Name, round: RoundNumber, beacon: Beacon) -> RoundState:
         """Step 0, anyone: fix the model, the commit deadline and the beacon that draws the batch."""
-        record = await state.job(stub, job)
+        record = await state.governed(stub, job)
         if round > record.spec.rounds:
             raise Unprocessable(f"job {job!r} has {record.spec.rounds} rounds", round=round)
         if await state.exists(stub, keys.state(job, round)):
@@ -111,6 +111,8 @@ class Rounds(Contract):
     ) -> RoundState:
         """Step 5, anyone: bring the pairing beacon. Opens the reveal; or extends or voids a round too small."""
         record, current = await self._in(stub, job, round, Phase.CLOSED)
+        if current.extensions and pairing.round < current.pairing_round:
+            raise Conflict("the round has been closed again since", pairing_round=current.pairing_round)
         randomness = time.drawn(record.beacon, current.pairing_round, pairing)
         now = self._fresh(record, beacon)
         locks = await state.under(stub, keys.lock(job, round), Lock)
@@ -291,7 +293,7 @@ class Rounds(Contract):
 
 async def in_phase(stub: Stub, job: str, round: int, phase: Phase) -> tuple[Job, RoundState]:
     """The job and the round's state, which must be in `phase`: 425 before it, 409 after it."""
-    record, current = await state.job(stub, job), await state.round_state(stub, job, round)
+    record, current = await state.governed(stub, job), await state.round_state(stub, job, round)
     if current.phase != phase:
         order = list(Phase)
         kind = TooEarly if order.index(current.phase) < order.index(phase) else Conflict
@@ -304,9 +306,10 @@ def announce(stub: Stub, current: RoundState) -> None:
     stub.set_event("round", canonical({"job": current.job, "round": current.round, "phase": current.phase}))
 
 
-def check_report(job: Job, report_cid: str, data: bytes | None) -> None:
-    """The bytes are the one raw block the CID names, exactly T symbols below C; refused otherwise."""
-    _unpacked("report", report_cid, data, lambda raw: report.unpack(raw, job.spec.tasks, job.spec.alphabet))
+def check_report(job: Job, report_cid: str, data: bytes | None) -> report.Symbols:
+    """The T symbols, once the bytes are the one raw block the CID names, all below C; refused otherwise."""
+    tasks, alphabet = job.spec.tasks, job.spec.alphabet
+    return _unpacked("report", report_cid, data, lambda raw: report.unpack(raw, tasks, alphabet))
 
 
 def check_view(job: Job, view_cid: str, data: bytes | None) -> View:

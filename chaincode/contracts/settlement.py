@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -69,7 +70,7 @@ class Settlement(Contract):
             drawn = time.drawn(record.beacon, current.batch_round, batch) if batch else ""
             settled = await self._scored(stub, record, sampled, sorted(locks), counted, drawn)
         else:
-            _check_complete({}, stub.transient)
+            _check_complete((), (), stub.transient)
             settled = dict.fromkeys(counted, UNSCORED)
         if settled and scoring.qualifies(record.spec, current):
             sampled = replace(sampled, qualification=round)
@@ -98,16 +99,14 @@ class Settlement(Contract):
         now = time.fresh(record.beacon, record.freshness, self._clock, beacon)
         if now < current.sealed_at + record.spec.missing_seconds:
             raise TooEarly("reports may still turn up", until=current.sealed_at + record.spec.missing_seconds)
-        terms = await state.consortium(stub)
-        gone = []
-        for member in await state.under(stub, keys.reveal(job, round), Reveal):
-            votes = [
-                m
-                for m in terms.organisations
-                if await state.exists(stub, keys.missing(job, round, member, m))
-            ]
-            if 2 * len(votes) > len(terms.organisations):
-                gone.append(member)
+        organisations = (await state.consortium(stub)).organisations
+        prefix, votes = keys.missing(job, round), Counter[str]()
+        async for key, _ in stub.prefix(
+            prefix
+        ):  # a point read for each member and organisation would be a million
+            member, _, msp_id = key.removeprefix(prefix).partition("/")
+            votes[member] += msp_id in organisations
+        gone = [member for member, count in votes.items() if 2 * count > len(organisations)]
         if not set(gone).difference(current.set_aside):
             raise Conflict("no report is missed by more than half of the organisations")
         entered = replace(current, set_aside=sorted({*gone, *current.set_aside}))
@@ -133,7 +132,7 @@ class Settlement(Contract):
 
         `batch`: the randomness (hex) that drew the batch; "" where no view is needed.
         """
-        _check_complete(counted, stub.transient)
+        _check_complete(counted, current.set_aside, stub.transient)
         reports = await asyncio.to_thread(_unpacked, job, counted, stub.transient)
         view = (
             await asyncio.to_thread(check_view, job, current.view, stub.transient[VIEW]) if batch else NO_VIEW
@@ -226,13 +225,20 @@ async def _keep_bond(stub: Stub, key: str, lock: Lock) -> None:
         await stub.delete(key)
 
 
-def _check_complete(counted: Mapping[str, Reveal], transient: Mapping[str, bytes]) -> None:
-    """One report for every counted reveal; none too few and none too many."""
+def _check_complete(
+    counted: Collection[str], set_aside: Collection[str], transient: Mapping[str, bytes]
+) -> None:
+    """One report for every counted reveal; none too few and none too many.
+
+    A vote may just have set one aside (409: look again); who has not revealed never counts (400).
+    """
     given = {name.removeprefix(PREFIX) for name in transient if name != VIEW}
-    if given - set(counted):
+    if given.difference(counted, set_aside):
         raise Invalid("a report is given that does not count in this round")
+    if given.difference(counted):
+        raise Conflict("a report is given that has been set aside")
     if set(counted) - given:
-        raise Invalid("every counted report must be given", missing=sorted(set(counted) - given)[:5])
+        raise Conflict("every counted report must be given", missing=sorted(set(counted) - given)[:5])
 
 
 def _check_view(needed: bool, batch: Beacon | None, transient: Mapping[str, bytes]) -> None:
@@ -248,12 +254,10 @@ def _unpacked(
     job: Job, counted: Mapping[str, Reveal], transient: Mapping[str, bytes]
 ) -> dict[str, report.Symbols]:
     """Every report's symbols, once its bytes are what the reveal's CID names; refused otherwise."""
-    reports = {}
-    for member, shown in counted.items():
-        data = transient[PREFIX + member]
-        check_report(job, shown.report, data)
-        reports[member] = report.unpack(data, job.spec.tasks, job.spec.alphabet)
-    return reports
+    return {
+        member: check_report(job, shown.report, transient[PREFIX + member])
+        for member, shown in counted.items()
+    }
 
 
 def _score(
@@ -265,9 +269,10 @@ def _score(
     batch: str,
     view: View,
 ) -> dict[str, Settled]:
+    """Everybody's outcome; without its n − 1 pair scores, which nobody here looks at and a server would keep."""
     if batch:
         view = view.at(scoring.batch(job.spec, base, bytes.fromhex(batch)))
-    return scoring.settle(
+    settled = scoring.settle(
         job.spec,
         base,
         bytes.fromhex(current.pairing_randomness),
@@ -277,3 +282,4 @@ def _score(
         round=current.round,
         view=view,
     )
+    return {member: replace(each, scores={}) for member, each in settled.items()}

@@ -9,7 +9,7 @@ import msgspec
 
 from chaincode.contracts import keys
 from chaincode.encoding import canonical
-from chaincode.records import TREASURY, Consortium, Job, Member, Record, RoundState
+from chaincode.records import RULES_VERSION, TREASURY, Consortium, Job, Member, Record, RoundState
 from chaincode.shim import Stub
 from chaincode.shim.errors import Conflict, Forbidden, NotFound
 
@@ -68,6 +68,18 @@ async def consortium(stub: Stub) -> Consortium:
 async def job(stub: Stub, name: str) -> Job:
     """A job as created."""
     return await read(stub, keys.job(name), Job, f"job {name!r}")
+
+
+async def governed(stub: Stub, name: str) -> Job:
+    """A job whose rounds go by this server's rules; 409 where it was created under others."""
+    record = await job(stub, name)
+    if record.rules_version != RULES_VERSION:
+        raise Conflict(
+            f"job {name!r} runs under rules {record.rules_version}, this server has {RULES_VERSION}: "
+            "until it has ended, its organisations must run the release that it was created under",
+            rules=record.rules_version,
+        )
+    return record
 
 
 async def round_state(stub: Stub, name: str, round: int) -> RoundState:

@@ -20,7 +20,7 @@ import numpy as np
 from chaincode.mechanisms.base import Case, stacked
 from chaincode.mechanisms.qualify_and_vest import QualifyAndVest, Valued
 from chaincode.mtpp.counts import label_counts
-from chaincode.mtpp.payment import combine
+from chaincode.mtpp.payment import Combine, combine
 from chaincode.mtpp.rule import Integers, Rule, Scores
 
 FEWEST = 3  # peers, for a quartile and for pairs that differ
@@ -44,15 +44,23 @@ class QualifyAndVestFloor(QualifyAndVest):
         def value(member: int, peers: Sequence[int]) -> int:
             if len(peers) < FEWEST:
                 return plain(member, peers)
-            alone = matrix[np.ix_(peers, peers)]
-            others = [combine([int(s) for s in np.delete(row, i)], case.how) for i, row in enumerate(alone)]
-            low = max(0, sorted(others)[len(others) // 4])
-            pairs = common[np.ix_(peers, peers)][np.triu_indices(len(peers), 1)]
-            even = combine([int(each) for each in pairs], "median")
+            apart = ~np.eye(len(peers), dtype=bool)
+            alone = matrix[np.ix_(peers, peers)][apart].reshape(len(peers), -1)
+            low = max(0, sorted(_combined(alone, case.how))[len(peers) // 4])
+            even = _combined(common[np.ix_(peers, peers)][np.triu_indices(len(peers), 1)][None], "median")[0]
             counted = min((FULL - NONE) * tasks, max(0, 10 * even - NONE * tasks))
             return plain(member, peers) - low * counted // (2 * (FULL - NONE) * tasks)
 
         return value
+
+
+def _combined(scores: Scores, how: Combine) -> list[int]:
+    """`combine` of each row, fast."""
+    rows: list[list[int]] = scores.tolist()
+    if how == "median":
+        middle = (scores.shape[1] - 1) // 2
+        rows = np.partition(scores, middle, axis=1)[:, middle, None].tolist()
+    return [combine(row, how) for row in rows]
 
 
 def _common_labels(reports: Integers, alphabet: int) -> Scores:

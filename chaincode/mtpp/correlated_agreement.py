@@ -34,8 +34,8 @@ class CorrelatedAgreement(DasguptaGhosh):
         return -greatest, greatest
 
     def cost(self, clients: int, tasks: int, alphabet: int) -> int:
-        """Comparing and summing a pair's C² entries weighs about as much as the products over 1,000 tasks."""
-        return clients * clients * alphabet * alphabet * (tasks + 1000)
+        """A product over all pairs, half of them counted, and a pair's C² entries, of about 1,000 tasks' weight."""
+        return clients * clients * alphabet * alphabet * (tasks + 1000) // 2
 
     def _score(self, reports: Reports, alphabet: int, view: View) -> Scores:
         clients, tasks = reports.shape

@@ -6,7 +6,7 @@ Source: facts on the mechanism, rule MB.
 import numpy as np
 import numpy.typing as npt
 
-from chaincode.mtpp.counts import agreements, label_counts
+from chaincode.mtpp.counts import FLOATS_AT_ONCE, agreements, label_counts
 from chaincode.mtpp.rule import Integers, Reports, Rule, Scores, View
 
 BLOCK = 4
@@ -46,9 +46,13 @@ class MatchedBlocks(Rule):
 def _chance(cut: Reports, alphabet: int) -> Scores:
     """Σ_blocks K for all pairs: (n, blocks, size) → (n, n)."""
     clients, blocks, size = cut.shape
-    counts = label_counts(cut.reshape(clients * blocks, size), alphabet).reshape(clients, -1)
-    exact = counts.astype(np.float32)  # the sum is at most 4 a task, 2^18 in all: exact
-    return (exact @ exact.T).astype(np.int64)
+    total = np.zeros((clients, clients), np.int64)
+    step = max(1, FLOATS_AT_ONCE // (clients * alphabet))
+    for start in range(0, blocks, step):
+        some = cut[:, start : start + step].reshape(-1, size)
+        exact = label_counts(some, alphabet).astype(np.float32).reshape(clients, -1)
+        total += (exact @ exact.T).astype(np.int64)  # at most 4 a task, 2^18 in all: exact
+    return total
 
 
 def _blocks(z: Integers, z2: Integers, margin: Integers) -> dict[int, npt.NDArray[np.int64]]:

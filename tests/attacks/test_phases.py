@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from chaincode.records import Phase
+from chaincode.records import Phase, RoundState
 from fl_client.errors import Refused
 from tests.attacks.scenes import ORDER, Scene, hoard, refused, scene, story, together
-from tests.world import ORGANISATIONS
+from tests.world import ORGANISATIONS, decode
 
 
 async def change(at: Scene, phase: Phase, round: int = 1) -> tuple[tuple, dict]:
@@ -262,6 +262,21 @@ async def test_a_close_and_a_commit_kept_back_together_are_both_dead_once_somebo
     world.wait_for((await world.state()).pairing_round)
     assert await together(joining, closing) == ["MVCC_READ_CONFLICT"] * 2
     assert len(await world.view.participants("job", 1)) == 3
+
+
+@story
+async def test_opens_kept_back_to_choose_a_batch_are_all_dead_once_somebody_has_opened():
+    """The one way to choose among batches: it needs every honest party to be silent for a whole gap."""
+    at = await scene(4)
+    world, kept, drawn = at.world, [], set()
+    for _ in range(3):
+        kept.append(await hoard(at.members[3], "Rounds:open", "job", 1, world.beacon()))
+        drawn.add(decode(kept[-1].endorsement.payload, RoundState).batch_round)
+        world.clock.time += world.terms.beacon.period
+    assert len(drawn) == 3
+    await world.open()
+    world.wait_for(max(drawn))
+    assert await together(*kept) == ["MVCC_READ_CONFLICT"] * 3
 
 
 @story

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from chaincode import scoring
+from chaincode.proposals import RemoveOrganisation
 from chaincode.records import TREASURY, Phase
 from tests.attacks.scenes import Scene, hoard, refused, scene, story, together
 from tests.world import ORGANISATIONS
@@ -40,9 +41,9 @@ async def settle(at: Scene, **changes: bytes | None) -> None:
 async def test_a_settlement_with_a_missing_report_is_refused():
     at = await sealed()
     for who in at.members:
-        await refused(400, settle(at, **{f"report/{who.member_id}": None}))
+        await refused(409, settle(at, **{f"report/{who.member_id}": None}))
     call, _ = await given(at)
-    await refused(400, at.world.admin.submit(*call))
+    await refused(409, at.world.admin.submit(*call))
     await at.settle()
 
 
@@ -205,11 +206,49 @@ async def test_a_vote_on_a_missing_report_closes_once_and_binds_the_settlement()
     assert await together(*held) == ["VALID", "MVCC_READ_CONFLICT"]
     assert (await full.send()).code == "MVCC_READ_CONFLICT"
     await refused(409, world.admin.submit("Settlement:close-missing", "job", 1, world.beacon()))
-    await refused(400, settle(at))
+    await refused(409, settle(at))  # who had read the round before looks again
     await settle(at, **{f"report/{gone}": None})
     outcome = (await world.outcomes())[gone]
     assert (outcome.slashed, outcome.payment) == (at.spec.lock, 0)
     await world.holdings()
+
+
+@story
+async def test_counting_the_votes_on_missing_reports_reads_no_more_than_there_are_votes():
+    """Many members in many organisations must not take longer than a peer waits; who was removed has no vote left."""
+    at = await sealed(6)
+    world, (gone, kept) = at.world, [who.member_id for who in at.members[:2]]
+    for msp_id, member in ((ORGANISATIONS[1], gone), (ORGANISATIONS[2], gone), (ORGANISATIONS[1], kept)):
+        await world.admins[msp_id].submit("Settlement:missing", "job", 1, member)
+    world.clock.time += at.spec.missing_seconds + 3
+    held = await hoard(world.admin, "Settlement:close-missing", "job", 1, world.beacon())
+    seen = held.endorsement.read_write_set
+    assert [key for key, _ in seen.reads if not key.startswith(("job/", "round/", "consortium"))] == []
+    assert [len(each.results) for each in seen.ranges] == [3]
+    await world.pass_vote("out", RemoveOrganisation(msp_id=ORGANISATIONS[2]))
+    assert (await held.send()).code == "MVCC_READ_CONFLICT"
+    await refused(409, world.admin.submit("Settlement:close-missing", "job", 1, world.beacon()))  # one of two
+    await world.admin.submit("Settlement:missing", "job", 1, gone)
+    await world.admin.submit("Settlement:close-missing", "job", 1, world.beacon())
+    assert (await world.state()).set_aside == [gone]
+
+
+@story
+async def test_who_settles_while_a_report_is_set_aside_may_look_again_and_succeeds():
+    """Whichever way the vote and the settlement cross, an honest caller's refusal is never final."""
+    at = await sealed()
+    world, gone = at.world, at.members[0].member_id
+    full, without = await given(at), await given(at, **{f"report/{gone}": None})
+    for msp_id in ORGANISATIONS[1:]:
+        await world.admins[msp_id].submit("Settlement:missing", "job", 1, gone)
+    world.clock.time += at.spec.missing_seconds + 3
+    behind = await refused(409, world.admin.submit(*without[0], transient=without[1]))
+    await world.admin.submit("Settlement:close-missing", "job", 1, world.beacon())
+    ahead = await refused(409, world.admin.submit(*full[0], transient=full[1]))
+    assert not behind.final
+    assert not ahead.final
+    await world.admin.submit(*without[0], transient=without[1])
+    assert (await world.state()).phase is Phase.SETTLED
 
 
 @story

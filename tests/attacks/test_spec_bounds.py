@@ -9,6 +9,7 @@ import pytest
 
 from chaincode import view as views
 from chaincode.contracts import job_terms
+from chaincode.mechanisms import MECHANISMS
 from chaincode.mtpp import RULES
 from chaincode.mtpp.payment import best_gain, worst_loss
 from chaincode.records import JobSpec
@@ -21,6 +22,7 @@ RICH = {"round_pool": 2**61, "stake": 2**61, "rounds": 1}
 MEMBERS = [f"{ORGANISATIONS[i % 3]}:{i:064x}" for i in range(6)]
 OPTIMISTIC = {"aggregation": "optimistic", "committee": 3, "challenge_rounds": 2 * GAP + 1, "bond": 1}
 LARGE = {"public_items": 2**21, "alphabet": 256, **RICH, "max_participants": 3}
+MANY = {"alphabet": 2, "public_items": 4096, "tasks": 4096, **RICH, "max_participants": 1024}
 DG = RULES["dasgupta-ghosh"]
 MOST, LEAST = (each(DG, SOUND.scored_tasks, SOUND.alphabet, SOUND.price) for each in (best_gain, worst_loss))
 
@@ -66,6 +68,28 @@ BOUNDS = [
             "max_participants": 1024,
             **RICH,
         },
+        "scored_tasks",
+    ),
+    Bound(  # 200² × 10² × (tasks + 1000) / 2
+        {
+            **MANY,
+            "max_participants": 200,
+            "alphabet": 10,
+            "rule": "correlated-agreement",
+            "scored_tasks": 3294,
+        },
+        {
+            **MANY,
+            "max_participants": 200,
+            "alphabet": 10,
+            "rule": "correlated-agreement",
+            "scored_tasks": 3295,
+        },
+        "scored_tasks",
+    ),
+    Bound(  # the scores, and the overlap of all pairs
+        {**MANY, "mechanism": "qualify-and-vest", "scored_tasks": 91},
+        {**MANY, "mechanism": "qualify-and-vest", "scored_tasks": 92},
         "scored_tasks",
     ),
     Bound({"min_participants": 6}, {"min_participants": 7}, "min_participants"),
@@ -119,3 +143,18 @@ def test_the_sizes_are_those_the_document_names() -> None:
     assert views.size(174_762) <= job_terms.MAX_VIEW < views.size(174_763)
     assert (job_terms.MAX_REPORT, job_terms.MAX_REPORTS) == (2**20, 2**25)
     assert (job_terms.MAX_SETTLEMENT, job_terms.MAX_SLOTS) == (2**33, 1024)
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize("rule", ["dasgupta-ghosh", "correlated-agreement"])
+def test_two_hundred_clients_with_a_thousand_tasks_of_ten_labels_make_a_job(
+    mechanism: str, rule: str
+) -> None:
+    size = {
+        "tasks": 1000,
+        "public_items": 1000,
+        "scored_tasks": 1000,
+        "alphabet": 10,
+        "max_participants": 200,
+    }
+    assert found({**size, **RICH, "mechanism": mechanism, "rule": rule}, {}) == []

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chaincode.beacon import Beacon
+from chaincode.proposals import SuspendMember
 from chaincode.records import TREASURY, RoundState, Stage
 from fl_client.beacon import DevBeacon
 from fl_client.committee import Aggregator
@@ -99,6 +100,20 @@ def test_the_watchtowers_replace_a_lying_poster_and_one_of_them_gets_its_bond(tm
         assert state.post != state.result
         gains = await stage.panel.gains()
         assert gains == {liar: -stage.panel.money, state.challenger: stage.panel.money}
+
+    run(story())
+
+
+def test_a_suspended_watchtower_leaves_the_challenge_to_others_and_still_gives_its_answer(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path, **optimistic())
+        liar, *others = (await stage.panel.begin()).committee
+        free = next(m for m in stage.panel.members if m not in (liar, *others))
+        for place, member in enumerate(set(stage.panel.members) - {liar, free}):
+            await stage.panel.world.pass_vote(f"suspend-{place}", SuspendMember(member=member))
+        state = await stage.play({liar: faults.Lying})
+        assert (state.result, state.challenger) == (stage.honest(), free)
+        assert await stage.panel.gains() == {liar: -stage.panel.money, free: stage.panel.money}
 
     run(story())
 

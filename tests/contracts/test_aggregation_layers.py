@@ -175,6 +175,8 @@ def test_who_revealed_says_once_of_an_organisation_what_its_updates_combine_to(t
         stranger = await stage.panel.world.member("Org1MSP", "stranger")
         stage.panel.members[stranger.member_id] = stranger
         await _say(stage, stranger.member_id, "Org1MSP", other, 403)
+        for made_up in ("Org4MSP", "org1msp", "x"):  # thousands of these would bury what is said
+            await _say(stage, stage.member(0), made_up, other, 422)
         said = await stage.panel.world.view.partials("job", 1)
         assert said == {name: {stage.member(0): of} for name, of in (("Org1MSP", one), ("Org2MSP", other))}
 

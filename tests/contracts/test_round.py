@@ -106,6 +106,34 @@ def test_too_few_commits_extend_the_round_and_then_void_it():
     run(story())
 
 
+def test_who_brings_the_pairing_beacon_of_a_round_that_was_closed_again_since_may_look_again():
+    """An agent that slept through the extension is not at its end, and its old beacon pairs nobody."""
+
+    async def story() -> None:
+        world, members, spec = await ready(4, extensions=1)
+        await world.open()
+        for who in members[:2]:
+            await world.commit(who, world.work(spec))
+        await world.close()
+        old = world.wait_for((await world.state()).pairing_round)
+        await world.pair()
+        for who in members[2:]:
+            await world.commit(who, world.work(spec))
+        await world.close()
+        new = world.wait_for((await world.state()).pairing_round)
+        with pytest.raises(Refused) as late:
+            await members[0].submit("Rounds:pair", "job", 1, old, world.beacon())
+        assert late.value.code == 409
+        assert not late.value.final
+        with pytest.raises(Refused) as early:
+            await members[0].submit("Rounds:pair", "job", 1, world.signer.sign(new.round + 1), world.beacon())
+        assert early.value.code == 422
+        await world.pair()
+        assert (await world.state()).phase is Phase.REVEAL
+
+    run(story())
+
+
 def test_more_than_the_job_takes_are_drawn_out_and_refunded():
     async def story() -> None:
         world, members, spec = await ready(5, max_participants=4)

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.settlement.called import called, served
 from benchmarks.settlement.sealed import Sealed, sealed
-from chaincode import scoring
+from chaincode import report, scoring
 from chaincode.contracts import settlement
 from chaincode.shim.memory import Endorsement, endorse
 
@@ -84,3 +84,11 @@ def test_a_computation_that_failed_is_tried_again(small: Sealed, monkeypatch: py
         broken.setattr(scoring, "settle", lambda *_, **__: (_ for _ in ()).throw(MemoryError()))
         assert together(lambda: endorse(server, called(small)))[0].status == 500
     assert together(lambda: endorse(server, called(small)))[0].status == 200
+
+
+def test_a_settlement_unpacks_each_report_once(small: Sealed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports may come to 268 million bits in all, within a call's deadline."""
+    unpack, unpacked = report.unpack, list[bytes]()
+    monkeypatch.setattr(report, "unpack", lambda raw, *size: unpacked.append(raw) or unpack(raw, *size))
+    assert together(lambda: endorse(served(), called(small)))[0].status == 200
+    assert len(unpacked) == 6

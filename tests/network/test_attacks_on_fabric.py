@@ -215,7 +215,7 @@ async def attacked_settlement(all: Parties, members: list[FabricLedger], works: 
     one, two = counted
     swapped = {one: counted[two], two: counted[one]}
     call = ("Settlement:settle", "attacked", 1, sampling)
-    for code, transient in ((400, {one: counted[one]}), (400, counted | extra), (422, swapped)):
+    for code, transient in ((409, {one: counted[one]}), (400, counted | extra), (422, swapped)):
         await refused(code, all.admin.submit(*call, transient=transient))
     for beacon in bad_beacons(all, sampling).values():
         await refused(422, all.admin.submit("Settlement:settle", "attacked", 1, beacon, transient=counted))

@@ -72,6 +72,14 @@ def test_groups_are_those_that_trying_every_set_finds(values: list[int]) -> None
     assert groups(kappa) == expected
 
 
+@pytest.mark.parametrize("at_once", [1, 900, 1 << 21])
+def test_however_many_pairs_are_compared_at_once_they_are_alike_as_before(monkeypatch, at_once) -> None:
+    reports = world(5)
+    expected = overlap(reports, 5)
+    monkeypatch.setattr("chaincode.mtpp.duplicates.COUNTS_AT_ONCE", at_once)
+    assert np.array_equal(overlap(reports, 5), expected)
+
+
 @pytest.mark.parametrize("reports", [np.full((3, 4), 3), np.full((3, 4), -1), np.zeros((1025, 1), int)])
 def test_reports_out_of_range_are_refused(reports: np.ndarray) -> None:
     with pytest.raises(ValueError, match="^reports"):

@@ -1,6 +1,7 @@
 """The scoring rules within their stated bounds and sizes. (What they give: test_scores_by_hand.py.)"""
 
 import time
+import tracemalloc
 from itertools import permutations, product
 
 import numpy as np
@@ -108,6 +109,18 @@ def test_two_hundred_clients_settle_in_two_seconds() -> None:
         CA.matrix(reports, 10)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 2
+
+
+def test_matched_blocks_of_the_most_tasks_and_labels_take_a_bounded_memory() -> None:
+    """A sponsor's view may put every two tasks into a block of their own, of 256 labels each."""
+    rows = np.random.default_rng(0).integers(0, 256, (8, 65_536), np.uint8)
+    pair = np.arange(65_536) // 2
+    lonely = View(pair % 256, (pair // 256 + pair % 256 + 1) % 256, np.arange(65_536))
+    tracemalloc.start()
+    RULES["matched-blocks"].matrix(rows, 256, lonely)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**29
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())

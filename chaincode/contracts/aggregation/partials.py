@@ -5,20 +5,26 @@ from __future__ import annotations
 
 import msgspec
 
-from chaincode import cid
+from chaincode import cid, scoring
 from chaincode.contracts import keys, state
+from chaincode.contracts.aggregation.committee import eligible
 from chaincode.records import Job, RoundState
 from chaincode.shim import Stub
 from chaincode.shim.errors import Conflict, Forbidden, Unprocessable
 
 
 async def say(stub: Stub, job: Job, current: RoundState, organisation: str, inside: str) -> None:
-    """Write down, once a member and organisation, the CID of an `Inside` (fl_client/inside.py)."""
+    """Write down, once a member and organisation, the CID of an `Inside` (fl_client/inside.py).
+
+    Only of organisations whose updates are before the committee: nobody can bury what is said under made-up ones.
+    """
     member = await state.acting(stub)
     if job.spec.strategy != "two-layer":
         raise Unprocessable(f"strategy {job.spec.strategy} combines nothing inside an organisation")
     if not await state.exists(stub, keys.reveal(job.id, current.round, member.id)):
         raise Forbidden("this member has not revealed in the round")
+    if organisation not in map(scoring.organisation, await eligible(stub, current)):
+        raise Unprocessable("organisation: none of its members has an update in this round")
     try:
         cid.parse(inside)
     except ValueError as fault:
