@@ -99,7 +99,7 @@ def refused(tx: Transaction, message: str, *, genuine: bool) -> Finding:
 
 
 def beyond(tx: Transaction) -> list[Finding]:
-    """What a reveal or a settlement that cannot be run again writes beside its own job's keys and new credits."""
+    """What a settlement or an agreed view that cannot be run again writes beside its own job's keys and new credits."""
     job = tx.args[1].decode(errors="replace")
     found = []
     for key, value in tx.rwsets.get(tx.chaincode, ReadWriteSet()).writes:
