@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
+
+import msgspec
 
 from chaincode.shim.memory import Endorsement, ReadWriteSet
 from fl_client.audit.blocks import Transaction
@@ -169,7 +170,7 @@ def _named(key: str, expected: bytes | None, found: bytes | None) -> tuple[Class
 
 def _fields(raw: bytes | None) -> dict[str, Any]:
     try:
-        value = json.loads(raw or b"{}")
+        value = msgspec.json.decode(raw or b"{}")
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -150,8 +149,8 @@ def text(state: WorldState, key: str) -> str:
     """A stored text; "" when it is not there, or none."""
     entry = state.get(key)
     try:
-        return str(json.loads(entry.value)) if entry else ""
-    except ValueError:  # forged: whoever wrote it is found out
+        return str(msgspec.json.decode(entry.value)) if entry else ""
+    except (ValueError, RecursionError):  # forged: whoever wrote it is found out
         return ""
 
 
@@ -162,7 +161,7 @@ def acting_member(state: WorldState, tx: Transaction) -> str:
         return ""
     entry = state.get(keys.acting_key(who.msp_id, who.key_sha256))
     try:
-        return str(json.loads(entry.value)) if entry else who.msp_id
+        return str(msgspec.json.decode(entry.value)) if entry else who.msp_id
     except (ValueError, RecursionError):
         return who.msp_id
 
@@ -192,7 +191,7 @@ def record(state: WorldState, key: str) -> dict[str, Any] | None:
     if entry is None:
         return None
     try:
-        value = json.loads(entry.value)
+        value = msgspec.json.decode(entry.value)
     except (ValueError, RecursionError):  # forged: whoever wrote it is found out
         return None
     return value if isinstance(value, dict) else None
