@@ -55,6 +55,16 @@ def test_whatever_a_forged_record_says(forgery: Forgery, audited, key: str, valu
     assert not {"\x1b", "\u202e"} & set(told(audited(forgery))), "it steers no terminal"
 
 
+def test_a_record_that_the_contracts_cannot_read_is_a_finding_and_nothing_beside_it(
+    forgery: Forgery, audited, caplog: pytest.LogCaptureFixture
+):
+    forgery.rewrite("Rounds:close", lambda writes: writes.update({"round/job/000001": b"null"}))
+    forgery.arguments("Rounds:close", _1=b"nobodys-job")  # it is refused, so that what it says it wrote stays
+    report = audited(forgery)
+    assert any("ValidationError" in each.found + each.expected for each in report.findings), report.findings
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("tx_id", ["[/bold]", STEERING, "", "a" * 10**5])
 def test_whatever_a_transaction_calls_itself(forgery: Forgery, audited, tx_id: str):
     forgery.change("Rounds:commit", tx_id=tx_id)
