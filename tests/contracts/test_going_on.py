@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from chaincode.cid import raw_cid
+from chaincode import cid
 from chaincode.records import Phase, Reason, RoundState, Stage
 from fl_client.committee import Aggregator
+from fl_client.store import Store
 from fl_client.training import parameters
 from fl_client.training.behaviour import Honest, Work
+from tests.aggregation_faults import Withholding
+from tests.contracts.panel import optimistic
 from tests.contracts.stage9 import Stage9, arrays
 from tests.contracts.test_view_agents import MEMBERS, Federation
 from tests.world import ManualClock
@@ -31,7 +34,7 @@ class Nowhere(Aggregator):
     """Ends the first round with a model that nobody has."""
 
     async def sole(self, state: RoundState) -> None:
-        await self.name(state, raw_cid(b"what nobody has"))
+        await self.name(state, cid.raw_cid(b"what nobody has"))
 
     async def name(self, state: RoundState, model: str) -> None:
         place = self.seat.job.id, state.round, state.attempt
@@ -79,6 +82,49 @@ def test_a_round_for_which_everybody_was_too_slow_is_void_and_the_next_one_goes_
             seat.learner.conduct = Slow(job.world.clock)
         await job.play()
         assert [state.phase for state in job.states] == [Phase.VOID, Phase.FINAL, Phase.FINAL]
+
+    asyncio.run(story())
+
+
+class Stingy(Aggregator):
+    """Names the right model and gives it to nobody: nobody can challenge that."""
+
+    async def sole(self, state: RoundState) -> None:
+        await self._without_storing(super().sole(state))
+
+    async def post(self, state: RoundState) -> None:
+        await self._without_storing(super().post(state))
+
+    async def check(self, state: RoundState) -> bool:
+        return True
+
+    async def _without_storing(self, step: Awaitable[None]) -> None:
+        store, self.seat.store = self.seat.store, Closed(self.seat.store)
+        try:
+            await step
+        finally:
+            self.seat.store = store
+
+
+class Closed(Withholding):
+    """Passes everything off as stored."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, 0)
+
+    async def put(self, data: bytes) -> str:
+        return cid.file_cid(data)
+
+
+@pytest.mark.parametrize("terms", [{"committee": 1}, optimistic()])
+def test_a_right_model_that_its_aggregator_keeps_for_itself_is_had_from_whoever_checked_it(
+    tmp_path: Path, terms: dict[str, Any]
+):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path, **terms)
+        state = await stage.play({(await stage.panel.begin()).aggregator: Stingy})
+        assert (state.result, state.attempt) == (stage.honest(), 1)
+        assert cid.file_cid(stage.shared[state.result]) == state.result
 
     asyncio.run(story())
 
