@@ -83,7 +83,7 @@ def _places(group: list[Finding]) -> str:
     numbers = [each.block for each in group]
     if len(group) == 1:
         return group[0].where
-    row = numbers == list(range(numbers[0], numbers[-1] + 1))
+    row = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     return f"blocks {numbers[0]} to {numbers[-1]}" if row else f"{len(group)} blocks from {numbers[0]} on"
 
 

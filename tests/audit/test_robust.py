@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 import zipfile
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from fl_client.audit import Class, Expected, FileEvidence, audit
 from fl_client.audit.archive import MANIFEST
+from fl_client.audit.text import text
 from fl_client.errors import BadInput
-from tests.audit.forging import Forgery
+from tests.audit.conftest import Fabric
+from tests.audit.fabric_forging import FabricForgery
+from tests.audit.forging import Forgery, replace
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -50,6 +55,24 @@ def test_evidence_that_ends_within_a_round_is_clean_and_says_how_far_it_came(for
     report = audited(forgery)
     assert report.findings == []
     assert "the round is in phase reveal" in [line.text for line in report.lines if line.round == 2]
+
+
+@pytest.mark.parametrize("ledger", ["embedded", "fabric"])
+def test_a_forged_block_number_is_not_counted_up_to(forgery: Forgery, fabric: Fabric, audited, ledger: str):
+    far, places = 2**62, (4, 6)
+    if ledger == "embedded":
+        for place in places:
+            block = replace(forgery.blocks[place], number=far + place, previous="0" * 64)
+            forgery.raw[place] = block.to_bytes()
+    else:
+        forgery = FabricForgery(fabric.file)
+        for place in places:
+            header = forgery.chain[place].header
+            header.number, header.previous_hash = far + place, bytes(32)
+    report = audited(forgery)
+    assert report.findings[0].kind is Class.CHAIN
+    assert far + 4 in [each.block for each in report.totals]
+    Console(file=io.StringIO()).print(text(report))
 
 
 def test_a_damaged_file_is_told_from_a_forged_one(evidence_file: Path, tmp_path: Path):
