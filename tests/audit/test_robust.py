@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fl_client.audit import Class, Expected, FileEvidence, audit
+from fl_client.audit import Class, Expected, FileEvidence, audit, export
 from fl_client.audit.archive import MANIFEST
 from fl_client.audit.text import text
 from fl_client.errors import BadInput
@@ -110,3 +110,23 @@ def test_a_manifest_with_a_wrong_field_is_refused(evidence_file: Path, tmp_path:
 def test_another_job_is_not_there(evidence_file: Path):
     with pytest.raises(BadInput, match="there is no job 'other' on channel candor. It has: job"):
         asyncio.run(audit(FileEvidence(evidence_file, "other")))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("job/job", b'{"spec":[]}'),
+        ("round/job/000001", b'{"attempt":1000000000000,"next_view":"x"}'),
+        ("round/job/000001", b'{"attempt":"x","set_aside":3}'),
+        ("reveal/job/000001/x", b'{"report":3,"update":[]}'),
+    ],
+)
+def test_what_a_lying_peer_has_in_its_blocks_can_be_exported(
+    forgery: Forgery, tmp_path: Path, key: str, value: bytes
+):
+    """Nothing is run again for an export, so it takes forged records as they come; the audit finds them."""
+    forgery.rewrite("Token:transfer", lambda writes: writes.update({key: value}), 4)
+    lying = FileEvidence(forgery.write(tmp_path / "lying.zip"))
+    asyncio.run(export(lying, tmp_path / "exported.zip"))
+    report = asyncio.run(audit(FileEvidence(tmp_path / "exported.zip")))
+    assert key in " ".join(each.what for each in report.findings)
