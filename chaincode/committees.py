@@ -39,7 +39,7 @@ def capture(members: int, dishonest: int, size: int) -> Fraction:
 
     Hypergeometric: Σ_{i > k/2} C(d, i)·C(n − d, k − i) / C(n, k). With an odd size it is also the probability
     that the honest cannot decide without them. The rule that no organisation holds half of the seats is
-    left out: it only ever helps when the dishonest are of one organisation.
+    left out: it helps against dishonest members of one organisation, and harms where they are spread over small ones.
 
     Raises:
         ValueError: not 0 <= dishonest <= members, or not 1 <= size <= members.

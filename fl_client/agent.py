@@ -60,7 +60,7 @@ class Agent:
                 await self._quietly(self._aggregator.check(state))
                 return state
             try:
-                await self._try(number, state)
+                await self._done_with(number, self._step(number, state))
             except Refused:
                 if state is None and await self.seat.view.cancelled(self.seat.job.id):
                     return None
@@ -75,26 +75,33 @@ class Agent:
                 log.warning("round %d: %s", number, fault)
                 await asyncio.sleep(self._look)
 
-    async def _try(self, number: int, state: RoundState | None) -> None:
-        """One step; what may pass is tried again at the next look, a final refusal is the agent's end."""
+    @staticmethod
+    async def _done_with(number: int, step: Awaitable[object]) -> bool:
+        """Whether a step was done, and was due; what may pass is tried again at the next look, a final refusal is
+        the agent's end."""
         try:
-            await self._step(number, state)
+            return await step is not False
         except Refused as refusal:
             if refusal.final:
                 raise
             log.debug("round %d: %s", number, refusal)
         except PASSING as fault:
             log.info("round %d: %s", number, fault)
+        return False
 
     async def _step(self, number: int, state: RoundState | None) -> None:
+        """What the phase asks. Who cannot do its own part, a model that nobody has say, still moves the round on:
+        otherwise a round in which nobody can would never end."""
         seat = self.seat
         if state is None:
             await self._push(number, None, lambda: steps.open(seat, number))
             return
         match state.phase:
             case Phase.COMMIT if await self._still_to(state, "commit"):
-                await steps.commit(seat, state)
-                self._done.add(_key(state, "commit"))
+                if await self._done_with(number, steps.commit(seat, state)):
+                    self._done.add(_key(state, "commit"))
+                else:
+                    await self._push(number, state, lambda: steps.close(seat, state))
             case Phase.COMMIT:
                 await self._push(number, state, lambda: steps.close(seat, state))
             case Phase.CLOSED:
@@ -110,7 +117,7 @@ class Agent:
                 await self._push(number, state, lambda: steps.settle(seat, state))
             case Phase.SETTLED:
                 await self._push(number, state, lambda: steps.begin(seat, state))
-            case Phase.AGGREGATE if not await self._aggregator.act(state):
+            case Phase.AGGREGATE if not await self._done_with(number, self._aggregator.act(state)):
                 await self._push(number, state, lambda: self._aggregator.finalise(state))
 
     async def _still_to(self, state: RoundState, step: str) -> bool:

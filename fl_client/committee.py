@@ -173,11 +173,15 @@ class Aggregator:
             await seat.ledger.submit("Aggregation:finalise", seat.job.id, state.round, beacon)
 
     async def check(self, state: RoundState) -> bool:
-        """Recompute what the round ended with; complain in the log when it differs."""
+        """Recompute what the round ended with and keep it, since who decided may give it to nobody; complain in the
+        log when it differs."""
         if state.aggregation_outcome in ("", "kept"):  # void, or nobody decided
             return state.result == state.model
-        honest = cid.file_cid(await self.combined(state, state.valid))
-        if honest != state.result:
+        made = await self.combined(state, state.valid)
+        honest = cid.file_cid(made)
+        if honest == state.result:
+            await self.seat.store.keep(made)
+        else:
             log.error("round %d ended with %s, but its updates make %s", state.round, state.result, honest)
         return await self.views.check(state) and honest == state.result
 

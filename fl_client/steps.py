@@ -129,7 +129,10 @@ async def infer(seat: Seat, state: RoundState, work: behaviour.Work, weights: We
 async def work_of(seat: Seat, state: RoundState) -> behaviour.Work:
     """What the round asks: the global model and, where it takes reports, the beacon-drawn batch of public items."""
     learner, items, public = seat.learner, await _batch(seat, state), seat.learner.problem.public()
-    weights = parameters.from_bytes(await seat.model(state.model), learner.trainer.initial())
+    try:
+        weights = parameters.from_bytes(await seat.model(state.model), learner.trainer.initial())
+    except parameters.Unusable as fault:  # whoever decided the round before has lied
+        raise Disagreement(f"round {state.round} begins with what is no model of the job: {fault}") from fault
     x, y = examples(learner.conduct, (learner.x, learner.y), public, learner.trainer, weights)
     return behaviour.Work(
         trainer=learner.trainer,

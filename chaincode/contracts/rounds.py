@@ -321,7 +321,7 @@ def check_view(job: Job, view_cid: str, data: bytes | None) -> View:
 def _unpacked(what: str, name: str, data: bytes | None, unpack: Callable[[bytes], Content]) -> Content:
     """What is in the one raw block that a CID names."""
     if data is None:
-        raise Invalid(f"the {what}'s bytes must come in the transient map")
+        raise Invalid(f"the {what}'s bytes must come in the transient map", missing=[what])
     try:
         if cid.parse(name).codec != "raw":
             raise ValueError(f"a {what} is one raw block")

@@ -13,12 +13,13 @@ from chaincode.contracts import keys
 from chaincode.records import RULES_VERSION, Consortium, Job
 from fl_client.audit.blocks import Transaction
 from fl_client.audit.evidence import Evidence
-from fl_client.audit.executor import ANSWER, INIT, acting_member, record
+from fl_client.audit.executor import INIT, acting_member, record
 from fl_client.audit.export import no_such_job
 from fl_client.audit.findings import HOSTILE, Class, Finding, Line, Report
 from fl_client.audit.replay import Replayed, replay
 from fl_client.audit.rounds import check_round, short
 from fl_client.audit.story import Story
+from fl_client.audit.unseen import ANSWER
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from chaincode import cid as cids
+from fl_client.audit.entries import as_text
 from fl_client.audit.evidence import LIMIT, Evidence, Subject
 from fl_client.audit.fabric import protos
 from fl_client.audit.files import named
@@ -51,11 +52,13 @@ class BlockFiles(Evidence):
             try:
                 header = protos.common.Block.FromString(raw).header
             except protos.DecodeError as fault:
-                self.findings.append(Finding(Class.EVIDENCE, f"{file.name} does not hold a block: {fault}"))
+                self.findings.append(
+                    Finding(Class.EVIDENCE, f"{as_text(Path(file.name))} does not hold a block: {fault}")
+                )
                 continue
             first = protos.common.Block.FromString(found.setdefault(header.number, raw)).header
             if first != header:
-                what = f"{file.name} holds another block {header.number} than a file before it"
+                what = f"{as_text(Path(file.name))} holds another block {header.number} than a file before it"
                 self.findings.append(Finding(Class.EVIDENCE, what, header.number))
         return found
 
@@ -85,6 +88,7 @@ class _Contents:
 def _raws(path: Path) -> Iterator[tuple[Path, bytes]]:
     """Every block of the files, and where it was. Raises: BadInput."""
     files = [*sorted(path.glob(_SINGLE)), *sorted(path.glob(_LEDGER))] if path.is_dir() else [path]
+    files = [file for file in files if file.is_file()]
     for file in files:
         try:
             data = file.read_bytes()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+import msgspec
+
 from chaincode.contracts import keys
+from chaincode.records import Amount
 from fl_client.audit.findings import Totals
 
 
@@ -35,14 +37,19 @@ def _kind(key: str) -> str:
 
 def _amount(kind: str, raw: bytes | None) -> int:
     try:
-        value: Any = json.loads(raw) if raw else 0
+        value: Any = msgspec.json.decode(raw) if raw else 0
         match kind:
             case "credits":
                 value = value and value["amount"]
             case "deposits":
                 value = value and value["deposit"]
             case "locks":
-                value = value and value["stake"] + value["bond"]
-        return int(value)
-    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+                return _units(value and value["stake"]) + _units(value and value["bond"])
+        return _units(value)
+    except (ValueError, TypeError, KeyError, RecursionError):
         return 0  # not a record of ours: running its transaction again says so
+
+
+def _units(value: Any) -> int:
+    """An amount of the token; nothing is worth less than 0, and no debt makes up for a credit."""
+    return msgspec.convert(value, type=Amount)

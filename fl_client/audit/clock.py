@@ -9,6 +9,7 @@ every other is given the benefit of the doubt.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 
 import msgspec
@@ -53,23 +54,29 @@ class Beacons:
     """Every beacon the chain has seen and whether it is real; what each block proves of the time."""
 
     def __init__(self) -> None:
-        self._floors: list[int] = [0]  # by block: the time proved by it and all before
+        self._blocks, self._floors = [0], [0]  # block numbers, and the time proved by each and all before it
 
     def floor(self, rwset: ReadWriteSet) -> int:
         """The time proved by the newest block that a transaction has read from."""
         versions = [version for _, version in rwset.reads if version]
         versions += [version for read in rwset.ranges for _, version in read.results]
         newest = max((block for block, _ in versions), default=0)
-        return self._floors[min(newest, len(self._floors) - 1)]
+        return self._floors[self._place(newest)]
 
     def saw(self, block: int, infos: Iterable[BeaconInfo], found: Iterable[Beacon]) -> None:
         """A valid transaction of the block carried these."""
-        while len(self._floors) <= block:
+        if block > self._blocks[-1]:
+            self._blocks.append(block)
             self._floors.append(self._floors[-1])
+        place = self._place(block)
         for each in found:
             for info in infos:
                 if genuine(info, each):
-                    self._floors[block] = max(self._floors[block], info.time(each.round))
+                    self._floors[place] = max(self._floors[place], info.time(each.round))
+
+    def _place(self, block: int) -> int:
+        """Of the newest block up to that one. A forged number may be any, and is not counted up to."""
+        return max(0, bisect_right(self._blocks, block) - 1)
 
 
 def carried(args: Iterable[bytes]) -> list[Beacon]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
+
+import msgspec
 
 from chaincode.shim.memory import Endorsement, ReadWriteSet
 from fl_client.audit.blocks import Transaction
@@ -99,7 +100,7 @@ def refused(tx: Transaction, message: str, *, genuine: bool) -> Finding:
 
 
 def beyond(tx: Transaction) -> list[Finding]:
-    """What a reveal or a settlement that cannot be run again writes beside its own job's keys and new credits."""
+    """What a settlement or an agreed view that cannot be run again writes beside its own job's keys and new credits."""
     job = tx.args[1].decode(errors="replace")
     found = []
     for key, value in tx.rwsets.get(tx.chaincode, ReadWriteSet()).writes:
@@ -169,7 +170,7 @@ def _named(key: str, expected: bytes | None, found: bytes | None) -> tuple[Class
 
 def _fields(raw: bytes | None) -> dict[str, Any]:
     try:
-        value = json.loads(raw or b"{}")
+        value = msgspec.json.decode(raw or b"{}")
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

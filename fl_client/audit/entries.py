@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import os
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -13,7 +15,10 @@ from fl_client.errors import BadInput
 
 MAKE_ONE = "Make one: candor export"
 _RATIO, _FREE = 64, 2**28  # of what a zip may unpack to: so many times its size, beyond the first 256 MiB
-_UNREADABLE = (KeyError, OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile, EOFError, zlib.error)
+_UNREADABLE = (
+    *(KeyError, OSError, RuntimeError, NotImplementedError, ValueError, EOFError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
 
 
 class Entries(ABC):
@@ -24,6 +29,11 @@ class Entries(ABC):
     @abstractmethod
     def read(self, name: str, limit: int = LIMIT) -> bytes | None:
         """An entry's bytes; None when there is none, or it cannot be read, or is larger."""
+
+
+def as_text(path: Path) -> str:
+    """A file's name as text, whatever bytes the file system has for it."""
+    return os.fsencode(path.as_posix()).decode(errors="replace")
 
 
 class ZipEntries(Entries):
@@ -58,7 +68,8 @@ class DirectoryEntries(Entries):
     def __init__(self, path: Path) -> None:
         self._path = path
         files = (each for each in sorted(path.rglob("*")) if each.is_file())
-        self.names = Counter(each.relative_to(path).as_posix() for each in files)
+        # a name that is no text is told with marks in it, and no file is read by it
+        self.names = Counter(as_text(each.relative_to(path)) for each in files)
 
     def read(self, name: str, limit: int = LIMIT) -> bytes | None:
         try:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -14,25 +13,17 @@ from chaincode import committees, contracts
 from chaincode.beacon import BeaconInfo
 from chaincode.contracts import keys
 from chaincode.contracts.settings import Settings
-from chaincode.shim import Identity, Refusal
+from chaincode.shim import Identity, Refusal, Response, Stub
 from chaincode.shim.memory import Endorsement, MemoryStub, ReadWriteSet, WorldState, endorse
 from fl_client.audit.blocks import Transaction
 from fl_client.audit.clock import AuditClock
+from fl_client.audit.unseen import ANSWER, REVEAL, Absent, wanting
 
 PATIENCE = 3600.0  # seconds for one transaction: an auditor's machine may be slow
 INIT = "Governance:init"
-REVEAL, SETTLE = "Rounds:reveal", "Settlement:settle"
-ANSWER, AGREE = "Aggregation:reveal", "Aggregation:agree"
+SETTLE, AGREE = "Settlement:settle", "Aggregation:agree"
 
 Fetch = Callable[[str], Awaitable[bytes | None]]  # content by CID
-
-
-class Absent(Exception):
-    """Content a transaction was endorsed with is not to be had: CID -> whose it is ("": the round's view)."""
-
-    def __init__(self, missing: Mapping[str, str]) -> None:
-        super().__init__(", ".join(missing))
-        self.missing = dict(missing)
 
 
 class _Server(contracts.Consortium):
@@ -41,6 +32,10 @@ class _Server(contracts.Consortium):
     def __init__(self, settings: Settings, clock: AuditClock) -> None:
         super().__init__(settings, clock)
         self._deadline = PATIENCE
+
+    def _defect(self, stub: Stub, error: BaseException) -> Response:
+        """On a forged record contracts fail in places nobody thought of: that is for the report, not for a log."""
+        return Response(500, f"the contracts cannot be run on what is recorded: {type(error).__name__}")
 
 
 class Executor:
@@ -52,10 +47,13 @@ class Executor:
         self._clock: AuditClock | None = None
 
     async def run(self, tx: Transaction, state: WorldState, least: int) -> Endorsement:
-        """The endorsement of an honest server that lives at `least` or later. Raises: Absent."""
+        """The endorsement of an honest server that lives at `least` or later.
+
+        Raises: Absent, where the contracts want nothing but content that is not to be had.
+        """
         if tx.name == INIT and self._server is None:
             self._found(tx)
-        transient = await self._transient(tx, state)
+        transient, missing = await self._transient(tx, state)
         if self._server is None or self._clock is None:
             return Endorsement(409, "the consortium is not founded", b"", ReadWriteSet(), None)
         creator = _identity(tx)
@@ -72,7 +70,10 @@ class Executor:
             creator=creator,
             timestamp=tx.timestamp,
         )
-        return await endorse(self._server, stub)
+        made = await endorse(self._server, stub)
+        if missing and wanting(made, missing):
+            raise Absent(dict(missing.values()), stub.read_write_set())
+        return made
 
     def _found(self, tx: Transaction) -> None:
         """Take the terms from the founding transaction; every endorser had compared them with its own."""
@@ -87,8 +88,13 @@ class Executor:
         self._clock = AuditClock(settings.beacon)
         self._server = _Server(settings, self._clock)
 
-    async def _transient(self, tx: Transaction, state: WorldState) -> dict[str, bytes]:
-        """The transient map, from content: it is in no block, but what was in it is named in one."""
+    async def _transient(
+        self, tx: Transaction, state: WorldState
+    ) -> tuple[dict[str, bytes], dict[str, tuple[str, str]]]:
+        """The transient map, from content: it is in no block, but what was in it is named in one.
+
+        Of what is not to be had: CID and whose it is.
+        """
         if tx.name == REVEAL and len(tx.args) > 3:
             member = acting_member(state, tx)
             names = {"report": (tx.args[3].decode(errors="replace"), member)}
@@ -104,13 +110,11 @@ class Executor:
             held = counted_views(state, tx.args[1].decode(errors="replace"), int(tx.args[2]))
             names = {f"view/{member}": (cid, member) for member, cid in held}
         else:
-            return {}
+            return {}, {}
         # a round of a mechanism that takes no reports names none, nor does one whose rule needs no view
         contents = {name: await self._fetch(cid) for name, (cid, _) in names.items() if cid}
-        missing = {names[name][0]: names[name][1] for name, data in contents.items() if data is None}
-        if missing:
-            raise Absent(missing)
-        return {name: data for name, data in contents.items() if data is not None}
+        missing = {name: names[name] for name, data in contents.items() if data is None}
+        return {name: data for name, data in contents.items() if data is not None}, missing
 
 
 def counted(state: WorldState, job: str, number: bytes) -> Iterator[tuple[str, str]]:
@@ -149,8 +153,8 @@ def text(state: WorldState, key: str) -> str:
     """A stored text; "" when it is not there, or none."""
     entry = state.get(key)
     try:
-        return str(json.loads(entry.value)) if entry else ""
-    except ValueError:  # forged: whoever wrote it is found out
+        return str(msgspec.json.decode(entry.value)) if entry else ""
+    except (ValueError, RecursionError):  # forged: whoever wrote it is found out
         return ""
 
 
@@ -161,7 +165,7 @@ def acting_member(state: WorldState, tx: Transaction) -> str:
         return ""
     entry = state.get(keys.acting_key(who.msp_id, who.key_sha256))
     try:
-        return str(json.loads(entry.value)) if entry else who.msp_id
+        return str(msgspec.json.decode(entry.value)) if entry else who.msp_id
     except (ValueError, RecursionError):
         return who.msp_id
 
@@ -191,7 +195,7 @@ def record(state: WorldState, key: str) -> dict[str, Any] | None:
     if entry is None:
         return None
     try:
-        value = json.loads(entry.value)
+        value = msgspec.json.decode(entry.value)
     except (ValueError, RecursionError):  # forged: whoever wrote it is found out
         return None
     return value if isinstance(value, dict) else None

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chaincode.contracts import keys
-from chaincode.shim.memory import Endorsement, ReadWriteSet, WorldState
+from chaincode.shim.memory import ReadWriteSet, WorldState
 from fl_client.audit.blocks import VALID, Block, Blocks, Transaction, verdict
 from fl_client.audit.books import Books
 from fl_client.audit.clock import Beacons, carried, genuine
 from fl_client.audit.differences import beyond, differences, refused
 from fl_client.audit.evidence import Evidence
-from fl_client.audit.executor import Absent, Executor, infos, record
+from fl_client.audit.executor import Executor, acting_member, infos, record
 from fl_client.audit.findings import HOSTILE, Class, Finding, Line, Totals
+from fl_client.audit.unseen import Absent, on_trust
 
 Writes = tuple[tuple[str, bytes | None], ...]
 _REPLAYED = ("MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT")  # flags that follow from the order alone
@@ -147,18 +148,22 @@ class _Replayer:
         )
         freshness = _freshness(state)
         try:
-            own: Endorsement = await self._executor.run(tx, state, floor - freshness)
+            own = await self._executor.run(tx, state, floor - freshness)
         except Absent as absent:
             self.out.absent.append((tx, absent.missing))
-            self.out.findings += beyond(tx)
-            return None
-        self.out.executed += 1
-        if own.status >= 400:
-            real = all(any(genuine(info, each) for info in known) for each in beacons)
-            message = f"{own.status} {own.message}"
-            self.out.findings.append(refused(tx, message, genuine=real or not known))
-            return None
-        self._beacons.saw(tx.block, infos(state, tx) or known, beacons)
+            trusted = on_trust(tx, acting_member(state, tx), absent.rwset)
+            if trusted is None:
+                self.out.findings += beyond(tx)
+                return None
+            own = trusted
+        else:
+            self.out.executed += 1
+            if own.status >= 400:
+                real = all(any(genuine(info, each) for info in known) for each in beacons)
+                message = f"{own.status} {own.message}"
+                self.out.findings.append(refused(tx, message, genuine=real or not known))
+                return None
+            self._beacons.saw(tx.block, infos(state, tx) or known, beacons)
         self.out.findings += differences(tx, own, self.reader.recorded(own.read_write_set))
         return own.read_write_set.writes
 

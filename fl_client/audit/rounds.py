@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import msgspec
 
 from chaincode import beacon as beacons
@@ -201,7 +199,7 @@ def _paid(story: Story, settled: Transaction, member: str) -> dict[str, int]:
     for key, raw in story.replayed.written[settled.tx_id].items():
         if not key.startswith("entry/") or raw is None:
             continue
-        entry, own = json.loads(raw), key.startswith(keys.entry(member))
+        entry, own = msgspec.json.decode(raw), key.startswith(keys.entry(member))
         concerns = entry["kind"] == "payment" if own else entry["kind"] in ("slash", "negative-payment")
         if concerns and (own or entry["other"] == member):
             found[entry["kind"]] = found.get(entry["kind"], 0) + int(entry["amount"])

@@ -5,9 +5,8 @@ from __future__ import annotations
 from itertools import groupby
 
 import msgspec
-from rich import box
+from rich import box, markup
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +18,16 @@ MARKS = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[dim]·[/di
 def to_json(report: Report) -> bytes:
     """Indented JSON with a final newline."""
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+def printable(text: str) -> str:
+    """What hostile evidence says must not steer a terminal."""
+    return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)
+
+
+def escape(text: str) -> str:
+    """What evidence says, as rich's markup: plain text."""
+    return markup.escape(printable(text))
 
 
 def conclusion(report: Report) -> str:
@@ -74,7 +83,7 @@ def _places(group: list[Finding]) -> str:
     numbers = [each.block for each in group]
     if len(group) == 1:
         return group[0].where
-    row = numbers == list(range(numbers[0], numbers[-1] + 1))
+    row = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     return f"blocks {numbers[0]} to {numbers[-1]}" if row else f"{len(group)} blocks from {numbers[0]} on"
 
 
@@ -121,7 +130,7 @@ def _section(title: str, lines: list[Line]) -> Table:
     grid.add_column(style="dim", no_wrap=True)
     for line in lines:
         place = f"{line.block} {line.tx_id[:10]}".strip() if line.block >= 0 else ""
-        grid.add_row(MARKS[line.ok], line.topic, escape(line.text), place)
+        grid.add_row(MARKS[line.ok], line.topic, escape(line.text), escape(place))
     return grid
 
 

@@ -78,7 +78,7 @@ def audit(
     if report.findings:
         first = report.findings[0]
         raise Discrepancy(
-            _printable(f"{first.kind}: {first.kind.sentence} {_capital(first.where)}: {first.what}")
+            text.printable(f"{first.kind}: {first.kind.sentence} {_capital(first.where)}: {first.what}")
         )
 
 
@@ -176,11 +176,6 @@ def _hex(option: str, value: str, *sizes: int) -> str:
         wanted = " or ".join(str(2 * size) for size in sizes)
         raise BadInput(f"{option} {value!r} is not a value in hex", f"It has {wanted} digits 0-9, a-f")
     return value.lower()
-
-
-def _printable(text: str) -> str:
-    """What hostile evidence says must not steer a terminal."""
-    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def _capital(text: str) -> str:

@@ -96,6 +96,9 @@ def _check_names(names: set[str], expected: int) -> None:
 def _array(index: int, tensor: Mapping[str, Any]) -> np.ndarray:
     if tensor["dtype"] != "F32":
         raise Unusable(Reason.MALFORMED, f"wrong dtype: tensor {_name(index)} is {tensor['dtype']}, not F32")
-    array = np.frombuffer(tensor["data"], dtype="<f4").reshape(tensor["shape"]).astype(np.float32)
-    _check_finite(index, array)
-    return array
+    flat = np.frombuffer(tensor["data"], dtype="<f4").astype(np.float32)
+    _check_finite(index, flat)
+    try:
+        return flat.reshape(tensor["shape"])
+    except (ValueError, OverflowError) as error:  # an empty one may claim any size and number of dimensions
+        raise Unusable(Reason.WRONG_SHAPE, f"wrong shape: tensor {_name(index)}: {error}") from None

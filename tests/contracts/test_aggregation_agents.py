@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from chaincode.beacon import Beacon
@@ -163,6 +164,20 @@ def test_bad_updates_are_refused_with_their_reasons(tmp_path):
         assert state.result == stage.honest(but=(1, 2, 3, 4))
         assert set(state.valid) == set(stage.panel.members) - set(expected)
         assert await stage.panel.gains() == {}
+
+    run(story())
+
+
+def test_an_empty_tensor_of_an_impossible_shape_is_refused_and_ends_nobodys_agent(tmp_path):
+    async def story() -> None:
+        empty = {"dtype": "F32", "shape": [0, 2**63], "data_offsets": [0, 0]}
+        header = msgspec.json.encode({"00000": empty, "00001": empty})
+        special = {1: len(header).to_bytes(8, "little") + header}
+        stage = await Stage9.ready(tmp_path, special=special)
+        state = await stage.play({})
+        for ballot in (await stage.panel.progress()).ballots.values():
+            assert ballot.refused == {stage.member(1): "wrong-shape"}
+        assert (state.result, state.attempt) == (stage.honest(but=(1,)), 1)
 
     run(story())
 

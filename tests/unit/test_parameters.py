@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fl_client.training.parameters import add, from_bytes, subtract, to_bytes
+from chaincode.records import Reason
+from fl_client.training.parameters import Unusable, add, from_bytes, subtract, to_bytes
 
 floats = hnp.arrays(
     np.float32, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
@@ -100,9 +101,28 @@ def test_what_is_not_safetensors_is_refused(data):
         from_bytes(data)
 
 
+@pytest.mark.parametrize("shape", [[0, 2**63], [0, 2**64 - 1], [0] * 65])
+def test_an_empty_tensor_of_a_shape_that_no_array_has_is_of_a_wrong_shape(shape):
+    """What the parser lets through: nothing of it is stored, however large the shape says it is."""
+    data = raw({"00000": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}, b"")
+    with pytest.raises(Unusable, match="wrong shape: tensor 00000") as found:
+        from_bytes(data, like=MODEL[:1])
+    assert found.value.reason is Reason.WRONG_SHAPE
+
+
+SIZES = st.sampled_from([0, 1, 2, 6, 2**31, 2**62, 2**63, 2**64 - 1])
+
+
+@given(st.lists(SIZES, max_size=70), st.sampled_from([0, 4, 24]))
+def test_no_shape_makes_a_tensor_anything_but_right_or_unusable(shape, size):
+    data = raw({"00000": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}, bytes(size))
+    with contextlib.suppress(Unusable):
+        assert [array.shape for array in from_bytes(data, like=MODEL[:1])] == [(2, 3)]
+
+
 @given(st.binary(max_size=200))
-def test_no_input_raises_anything_but_value_error(data):
-    with contextlib.suppress(ValueError):
+def test_no_input_raises_anything_but_unusable(data):
+    with contextlib.suppress(Unusable):
         from_bytes(data, like=MODEL)
 
 
