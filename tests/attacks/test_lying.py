@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from chaincode.contracts import keys
 from chaincode.records import Credit, Phase
 from chaincode.shim import Chaincode, Response, Stub
 from fl_client import steps
@@ -230,6 +231,18 @@ async def test_a_lying_peer_cannot_elicit_a_reveal_with_randomness_that_no_beaco
     lie = msgspec.structs.replace(await at.world.state(), pairing_randomness="00" * 32)
     seat = await deceived(at, tmp_path, Rounds_get=lie)
     with pytest.raises((BadBeacon, Disagreement)):
+        await steps.reveal(seat, await seat.view.round("job", 1))
+    assert nothing_left(seat, tmp_path)
+
+
+@story
+async def test_not_even_all_peers_together_elicit_a_reveal_with_randomness_that_no_beacon_has(tmp_path):
+    at = await scene(3)
+    await at.to(Phase.REVEAL)
+    lie = msgspec.structs.replace(await at.world.state(), pairing_randomness="00" * 32)
+    at.world.network.state.apply([(keys.state("job", 1), msgspec.json.encode(lie))], (10**6, 0))
+    seat = await deceived(at, tmp_path)
+    with pytest.raises(BadBeacon):
         await steps.reveal(seat, await seat.view.round("job", 1))
     assert nothing_left(seat, tmp_path)
 
