@@ -55,7 +55,7 @@ class TestDirectoryStore(StoreSuite):
     def test_a_write_that_was_cut_off_is_not_content(self, stores: Directories) -> None:
         """What a crash leaves is a temporary file, never half a content under a CID."""
         asyncio.run(stores.open().put(b"one"))
-        (stores.path / ".put-crashed").write_bytes(b"tw")
+        (stores.path / ".writing-crashed").write_bytes(b"tw")
         assert [each.name for each in stores.path.iterdir() if not each.name.startswith(".")] == [
             cids.raw_cid(b"one")
         ]
