@@ -183,9 +183,9 @@ def offer(writes: int) -> bytes:
     return bytes(offered.SerializeToString())
 
 
-async def page(port: int, path: str) -> tuple[int, str]:
+async def page(port: int, path: str, method: str = "GET") -> tuple[int, str]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+    writer.write(f"{method} {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
     head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
     writer.close()
     return int(head.split()[1]), body
@@ -599,6 +599,7 @@ def test_health_and_metrics_tell_whether_a_peer_is_connected() -> None:
         assert "chaincode_peers_connected 1.0" in metrics
         assert "chaincode_calls_in_flight 0.0" in metrics
         assert (await page(port, "/secret"))[0] == 404
+        assert (await page(port, "/healthz", "POST"))[0] == 405
 
     play(act)
 
