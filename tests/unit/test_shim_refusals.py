@@ -10,7 +10,7 @@ import pytest
 from shim_helpers import call
 from shim_peer import proposal
 
-from chaincode.shim import PeerError, Stub
+from chaincode.shim import Chaincode, Contract, PeerError, Stub, query
 from chaincode.shim.errors import Invalid
 from chaincode.shim.exchange import Exchange, message
 from chaincode.shim.memory import WorldState
@@ -31,8 +31,8 @@ def served(*args: object) -> Stub:
     return PeerStub(request, Exchange(asked, "candor", "tx"))
 
 
-def in_memory() -> Stub:
-    return call(WorldState())
+def in_memory(*args: object) -> Stub:
+    return call(WorldState(), *args)
 
 
 async def every(items: AsyncIterator[Any]) -> list[Any]:
@@ -130,6 +130,27 @@ def test_after_a_write_no_query_that_forbids_writes(made: Callable[[], Stub], wr
         await READ_ONLY[query](stub)
 
     refusal(made, use, PeerError)
+
+
+class Nosy(Contract):
+    """Its query writes, in the way it is told."""
+
+    @query
+    async def look(self, stub: Stub, how: str) -> None:
+        if how == "event":
+            stub.set_event("seen", b"1")
+        else:
+            await WRITES[how](stub)
+
+
+@both
+@pytest.mark.parametrize("how", [*WRITES, "event"])
+def test_a_query_writes_nothing_in_whichever_way_it_tries(
+    made: Callable[[str, str], Stub], how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = asyncio.run(Chaincode([Nosy()]).invoke(made("look", how)))
+    assert (response.status, response.message) == (500, "internal error")
+    assert "Defect" in caplog.text
 
 
 @both
