@@ -11,9 +11,9 @@ import pytest
 from store_suite import Stores, StoreSuite, fails
 
 from chaincode import cid as cids
-from fl_client.errors import Corrupt, Unavailable
+from fl_client.errors import Corrupt, TooLarge, Unavailable
 from fl_client.store import DirectoryStore
-from fl_client.store.base import Store
+from fl_client.store.base import Store, checked
 
 
 class Directories(Stores):
@@ -39,6 +39,15 @@ class TestDirectoryStore(StoreSuite):
             await fails(Corrupt, other.get(cid, limit=10))
 
         stores.run(check)
+
+    def test_too_much_is_neither_read_nor_taken_from_a_store_that_hands_it_over(
+        self, stores: Directories, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cid = asyncio.run(stores.open().put(b"content"))
+        assert asyncio.run(checked(cid, b"content", 7)) == b"content"
+        asyncio.run(fails(TooLarge, checked(cid, b"content", 6)))
+        monkeypatch.delattr(Path, "read_bytes")
+        asyncio.run(fails(TooLarge, stores.open().get(cid, limit=6)))
 
     def test_a_full_disk_is_said_and_leaves_nothing(
         self, stores: Directories, monkeypatch: pytest.MonkeyPatch
