@@ -121,7 +121,7 @@ def release(
         domain, sampling: of the round that pays; b"" as sampling: it was never drawn, payments are rounded down.
         participants: who committed in it, sorted.
         scores: member -> the score of its qualification.
-        valid: the members to whom the round pays their tranche.
+        valid: the participants to whom the round pays their tranche.
     """
     norm = MECHANISMS[spec.mechanism].norm(RULES[spec.rule], spec.scored_tasks, spec.alphabet)
     if sampling:
@@ -129,8 +129,7 @@ def release(
     else:
         noise = [0] * len(participants)
     units = dict(zip(participants, noise, strict=True))
-    present = {member: score for member, score in scores.items() if member in units}
-    return MECHANISMS[spec.mechanism].release(present, valid, norm, spec.price, units)
+    return MECHANISMS[spec.mechanism].release(scores, valid, norm, spec.price, units)
 
 
 def _pools(members: Iterable[str]) -> list[list[str]]:

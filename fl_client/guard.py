@@ -87,16 +87,19 @@ class Guard:
         return True
 
     async def _vote(self, state: RoundState, member: str) -> None:
-        if (state.round, member) not in self._voted:
-            await self._told("Settlement:missing", self._job.id, state.round, member)
-            self._voted.add((state.round, member))
+        vote = state.round, member
+        if vote not in self._voted and await self._told("Settlement:missing", self._job.id, *vote):
+            self._voted.add(vote)
 
-    async def _told(self, transaction: str, *args: object) -> None:
-        """Submit; a refusal says that it was done before, or that others must vote first."""
+    async def _told(self, transaction: str, *args: object) -> bool:
+        """Submit; whether it stands, perhaps since before. Any other refusal may pass: peers that are a block behind,
+        organisations that must vote first."""
         try:
             await self._ledger.submit(transaction, *args)
-            log.info("%s %s", transaction, args[:3])
         except Refused as refusal:
             if refusal.final:
                 raise
             log.debug("%s: %s", transaction, refusal)
+            return refusal.code == 409
+        log.info("%s %s", transaction, args[:3])
+        return True

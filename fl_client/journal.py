@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from fl_client import durable
 from fl_client.errors import BadInput
 
 
@@ -69,14 +68,10 @@ class Journal:
                 "Remove it if the round is over; what was committed cannot be revealed without it",
             ) from fault
 
-    def _write(self, path: Path, record: msgspec.Struct) -> None:
+    @staticmethod
+    def _write(path: Path, record: msgspec.Struct) -> None:
         try:
-            handle, name = tempfile.mkstemp(dir=self._directory)
-            with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.msgpack.encode(record))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
+            durable.write(path, msgspec.msgpack.encode(record))
         except OSError as fault:
             raise BadInput(f"cannot write the journal {path}: {fault.strerror}", "Free some space") from fault
 

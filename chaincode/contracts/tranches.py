@@ -44,7 +44,7 @@ async def release(
         domain(stub.channel, stub.chaincode, job.id, current.round),
         bytes.fromhex(current.sampling_randomness),
         sorted(here or members),
-        {member: outcome.score for member, outcome in qualified.items() if outcome.norm},
+        {member: outcome.score for member, outcome in qualified.items()},
         members,
     )
     for member, units in paid.items():

@@ -86,7 +86,6 @@ class QualifyAndVest(Mechanism):
         paid = {
             member: payment(scores[member], norm, price, dithers[member])
             for member in sorted(set(valid) & set(scores))
-            if scores[member] > 0
         }
         return {member: units for member, units in paid.items() if units > 0}
 

@@ -142,6 +142,8 @@ class MemoryStub(Stub):
             yield item
 
     async def page(self, start: str, end: str, size: int, bookmark: str = "") -> Page:
+        if size < 1:
+            raise ValueError("a page has at least one key")
         self._begin_reading_only("a paginated query")
         first, last = check_range(bookmark or start, end)
         items: list[tuple[str, bytes]] = []

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fl_client import durable
 from fl_client.errors import NotStored, Unavailable
 
 from .base import Store, canonical, checked, name, too_large
@@ -24,7 +23,7 @@ class DirectoryStore(Store):
     async def put(self, data: bytes) -> str:
         cid = await name(data)
         with self._disk_errors():
-            await asyncio.to_thread(_write_durably, self._path / cid, data)
+            await asyncio.to_thread(_keep, self._path / cid, data)
         return cid
 
     async def get(self, cid: str, *, limit: int) -> bytes:
@@ -52,27 +51,7 @@ class DirectoryStore(Store):
             raise Unavailable(f"the store {self._path} failed: {error.strerror}", remedy) from error
 
 
-def _write_durably(file: Path, data: bytes) -> None:
-    """All of it or nothing, also after a crash: a temporary file, flushed, then renamed."""
+def _keep(file: Path, data: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    if file.exists():
-        return
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".put-")
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, file)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    _flush_directory(file.parent)
-
-
-def _flush_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    if not file.exists():
+        durable.write(file, data)

@@ -8,7 +8,8 @@ none fails, nobody misses what was taken out. (A mutant outside any function is 
 and all tests run there.) Chance is left out: neither the fuzzer nor the state machine takes part. Not part of the
 test run:
 
-    python -m tests.attacks.mutate [--only FILE-PART] [--line N] [--most TESTS] [--seconds 3600]
+    python -m tests.attacks.mutate [--only FILE-PART] [--line N] [--kinds if raise …] [--most TESTS] [--seconds 3600]
+    python -m tests.attacks.mutate --of fl_client/aggregator.py --by tests/contracts tests/unit/test_two_layer.py
 """
 
 from __future__ import annotations
@@ -37,16 +38,13 @@ from tests.attacks.mutants import Mutant, mutants
 
 ROOT = Path(__file__).parent.parent.parent
 CODE = ("chaincode/contracts", "chaincode/mtpp", "chaincode/mechanisms")
-PURE = [
-    *("beacon", "cid", "commitment", "committees", "draw", "encoding", "lightcheck", "proposals", "records"),
-    *("report", "rotation", "scoring", "view"),
-]
 UNIT = [
     *(
         "beacon",
         "cid",
         "commitment",
         "committees",
+        "direction",
         "draw",
         "encoding",
         "lightcheck",
@@ -86,7 +84,7 @@ def files() -> Iterator[Path]:
     """What is mutated."""
     for folder in CODE:
         yield from sorted(path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py"))
-    yield from (Path(f"chaincode/{name}.py") for name in PURE)
+    yield from sorted(path.relative_to(ROOT) for path in (ROOT / "chaincode").glob("*.py"))
 
 
 class Judge:
@@ -290,21 +288,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--only", default="", help="of files whose path holds this")
+    options.add_argument("--of", nargs="+", type=Path, help="these files instead (from the root)")
+    options.add_argument("--by", nargs="+", help="these tests instead")
+    options.add_argument("--kinds", nargs="+", help="of these kinds")
     options.add_argument("--line", type=int, help="at this line")
     options.add_argument("--most", type=int, default=10**6, help="tests for one mutant")
     options.add_argument("--seconds", type=float, default=3600)
     given = options.parse_args()
     chosen = [
         mutant
-        for file in files()
+        for file in given.of or files()
         if given.only in str(file)
         for mutant in mutants(ROOT, file)
-        if given.line in (None, mutant.line)
+        if given.line in (None, mutant.line) and mutant.edit.kind in (given.kinds or [mutant.edit.kind])
     ]
     chosen.sort(key=lambda mutant: not mutant.function)  # those that take a copy last
     judge = Judge(chosen, given.seconds, given.most, os.dup(1))
     with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
-        code = pytest.main(["-q", *ARGUMENTS, *SUITE], plugins=[judge])
+        code = pytest.main(["-q", *ARGUMENTS, *(given.by or SUITE)], plugins=[judge])
     if not judge.tried:
         raise SystemExit(f"nothing was tried: pytest ended with {code}")
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
+from chaincode import cid
+from chaincode.contracts import keys
 from chaincode.records import Credit, Phase
 from chaincode.shim import Chaincode, Response, Stub
 from fl_client import steps
@@ -17,8 +21,10 @@ from fl_client.beacon import DevBeacon
 from fl_client.errors import BadBeacon, CandorError, Disagreement, Refused
 from fl_client.journal import Journal, Prepared
 from fl_client.ledger.embedded import EmbeddedLedger
-from fl_client.steps import Seat
+from fl_client.steps import Learner, Seat
 from fl_client.store.directory import DirectoryStore
+from fl_client.training import parameters
+from fl_client.training.behaviour import Work
 from tests.attacks.scenes import Scene, scene, story
 from tests.world import ORGANISATIONS, World
 
@@ -235,6 +241,18 @@ async def test_a_lying_peer_cannot_elicit_a_reveal_with_randomness_that_no_beaco
 
 
 @story
+async def test_not_even_all_peers_together_elicit_a_reveal_with_randomness_that_no_beacon_has(tmp_path):
+    at = await scene(3)
+    await at.to(Phase.REVEAL)
+    lie = msgspec.structs.replace(await at.world.state(), pairing_randomness="00" * 32)
+    at.world.network.state.apply([(keys.state("job", 1), msgspec.json.encode(lie))], (10**6, 0))
+    seat = await deceived(at, tmp_path)
+    with pytest.raises(BadBeacon):
+        await steps.reveal(seat, await seat.view.round("job", 1))
+    assert nothing_left(seat, tmp_path)
+
+
+@story
 async def test_a_lying_peer_cannot_make_a_client_reveal_that_was_drawn_out(tmp_path):
     at = await scene(5, max_participants=4)
     await at.to(Phase.REVEAL)
@@ -257,6 +275,37 @@ async def test_with_fewer_than_a_majority_answering_alike_the_client_reveals_not
     with pytest.raises(CandorError):
         await steps.reveal(seat, await seat.view.round("job", 1))
     assert nothing_left(seat, tmp_path)
+
+
+class Beginner:
+    """Learns nothing; remembers from which model it began."""
+
+    def train(self, work: Work) -> list[np.ndarray]:
+        self.began = work.weights
+        return list(work.weights)
+
+    def infer(self, work: Work, weights: list[np.ndarray]) -> np.ndarray:
+        return np.zeros(len(work.items), np.int64)
+
+
+@story
+async def test_a_lying_peer_cannot_have_a_client_work_on_a_model_of_its_own(tmp_path):
+    true, own = ([np.full(2, each, np.float32)] for each in (1, 2))
+    at = await scene(3, model=cid.file_cid(parameters.to_bytes(true)))
+    await at.world.open()
+    lie = msgspec.structs.replace(await at.world.state(), model=cid.file_cid(parameters.to_bytes(own)))
+    seat = await deceived(at, tmp_path, Rounds_get=lie)
+    for model in (true, own):
+        await seat.store.put(parameters.to_bytes(model))
+    trainer = SimpleNamespace(initial=lambda: true)
+    problem = SimpleNamespace(public=lambda: np.zeros((at.spec.public_items, 1), np.float32))
+    seat.learner, seat.journal = (
+        Learner(problem, trainer, Beginner(), np.zeros((1, 1)), np.zeros(1), seed=1),
+        Journal(tmp_path / "own"),
+    )
+    await steps.commit(seat, await seat.view.round("job", 1))
+    assert np.array_equal(seat.learner.conduct.began, true)
+    assert await at.world.view.participants("job", 1) == [seat.me]
 
 
 @story

@@ -11,9 +11,9 @@ import pytest
 from store_suite import Stores, StoreSuite, fails
 
 from chaincode import cid as cids
-from fl_client.errors import Corrupt, Unavailable
+from fl_client.errors import Corrupt, TooLarge, Unavailable
 from fl_client.store import DirectoryStore
-from fl_client.store.base import Store
+from fl_client.store.base import Store, checked
 
 
 class Directories(Stores):
@@ -40,6 +40,15 @@ class TestDirectoryStore(StoreSuite):
 
         stores.run(check)
 
+    def test_too_much_is_neither_read_nor_taken_from_a_store_that_hands_it_over(
+        self, stores: Directories, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cid = asyncio.run(stores.open().put(b"content"))
+        assert asyncio.run(checked(cid, b"content", 7)) == b"content"
+        asyncio.run(fails(TooLarge, checked(cid, b"content", 6)))
+        monkeypatch.delattr(Path, "read_bytes")
+        asyncio.run(fails(TooLarge, stores.open().get(cid, limit=6)))
+
     def test_a_full_disk_is_said_and_leaves_nothing(
         self, stores: Directories, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -55,7 +64,7 @@ class TestDirectoryStore(StoreSuite):
     def test_a_write_that_was_cut_off_is_not_content(self, stores: Directories) -> None:
         """What a crash leaves is a temporary file, never half a content under a CID."""
         asyncio.run(stores.open().put(b"one"))
-        (stores.path / ".put-crashed").write_bytes(b"tw")
+        (stores.path / ".writing-crashed").write_bytes(b"tw")
         assert [each.name for each in stores.path.iterdir() if not each.name.startswith(".")] == [
             cids.raw_cid(b"one")
         ]

@@ -15,10 +15,11 @@ from fl_client.beacon import DevBeacon
 from fl_client.committee import Aggregator
 from fl_client.errors import BadBeacon
 from fl_client.journal import Answer, Journal
+from fl_client.ledger.base import Ledger
 from fl_client.steps import Seat
 from fl_client.training import parameters
 from tests import aggregation_faults as faults
-from tests.contracts.panel import optimistic
+from tests.contracts.panel import WRONG, optimistic
 from tests.contracts.stage9 import Patient, Shelf, Stage9, arrays
 
 
@@ -131,6 +132,38 @@ def test_a_griefing_challenger_pays_the_poster(tmp_path):
     run(story())
 
 
+async def seated(stage: Stage9, who: Ledger) -> Seat:
+    """A client's place in the job, without an agent."""
+    world = stage.panel.world
+    job: Any = await world.view.job("job")
+    nobody: Any = None  # no learner
+    journal = Journal(stage.directory / who.member_id.replace(":", "-"))
+    return Seat(who, Shelf(stage.shared), DevBeacon(world.signer, world.clock), journal, nobody, job)
+
+
+def test_who_has_no_part_in_the_round_or_no_money_leaves_a_wrong_post_to_others_and_goes_on(tmp_path):
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path, **optimistic())
+        panel, world = stage.panel, stage.panel.world
+        await panel.begin()
+        await panel.voted()
+        state = await panel.post(WRONG)
+        assert state.stage is Stage.CHALLENGE
+        stranger = await world.member("Org1MSP", "stranger", panel.money)
+        poor = panel.members[next(m for m in panel.members if m != state.aggregator)]
+        credits = [line.id for line in await world.view.all_credits(poor.member_id)]
+        all_of_it = await world.balance(poor.member_id)
+        await poor.submit("Token:transfer", poor.member_id, "Org1MSP", all_of_it, credits)
+        for who in (stranger, poor):
+            assert await Aggregator(await seated(stage, who)).act(state)
+        assert (await panel.state()).stage is Stage.CHALLENGE
+        rich = next(m for m in panel.members if m not in (state.aggregator, poor.member_id))
+        assert await Aggregator(await seated(stage, panel.members[rich])).act(state)
+        assert (await panel.state()).challenger == rich
+
+    run(story())
+
+
 def test_a_silent_poster_is_replaced(tmp_path):
     async def story() -> None:
         stage = await Stage9.ready(tmp_path, **optimistic())
@@ -226,16 +259,8 @@ def test_a_restarted_member_opens_the_answer_it_committed_to(tmp_path):
         panel = stage.panel
         await panel.begin()
         await panel.voted()
-        job = await panel.world.view.job("job")
         first, *others = (await panel.state()).committee
-        seat = Seat(
-            panel.members[first],
-            Shelf(stage.shared),
-            DevBeacon(panel.world.signer, panel.world.clock),
-            Journal(tmp_path / first.replace(":", "-")),
-            None,  # type: ignore[arg-type]
-            job,  # type: ignore[arg-type]
-        )
+        seat = await seated(stage, panel.members[first])
         assert await Aggregator(seat).act(await panel.state())
         for other in others:
             await panel.commit(other, stage.honest())

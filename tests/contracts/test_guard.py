@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from chaincode.records import TREASURY, Phase
@@ -25,9 +26,17 @@ class Watch:
         self.at, self.store, self.guards = at, store, guards
 
     @classmethod
-    async def over(cls, path: Path, *, lost: int = 1, rounds: int = 1, organisations: int = 3) -> Watch:
+    async def over(
+        cls,
+        path: Path,
+        *,
+        lost: int = 1,
+        rounds: int = 1,
+        organisations: int = 3,
+        phase: Phase = Phase.SEALED,
+    ) -> Watch:
         at = await scene(4, rounds=rounds)
-        await at.to(Phase.SEALED)
+        await at.to(phase)
         store = DirectoryStore(path)
         for who in at.members[lost:]:
             await store.put(at.work(who).data)
@@ -100,6 +109,55 @@ async def test_a_store_that_does_not_answer_casts_no_vote(tmp_path, monkeypatch)
     monkeypatch.setattr(DirectoryStore, "get", down)
     await watch.pass_by(1)
     assert (await watch.look(), await watch.votes()) == ([], 0)
+
+
+@story
+async def test_a_vote_that_the_other_peers_a_block_behind_refuse_is_cast_at_the_next_look(tmp_path):
+    watch = await Watch.over(tmp_path, phase=Phase.REVEAL)
+    at = watch.at
+    await at.reveal()
+    now = int(at.world.clock.now())
+    early = msgspec.structs.replace(await at.world.state(), phase=Phase.SEALED, sealed_at=now)
+    at.world.clock.time = now + at.spec.missing_seconds // 2 + at.world.terms.beacon.period
+    for guard in watch.guards:
+        await guard.look_at(early)
+    assert await watch.votes() == 0
+    await at.to(Phase.SEALED)
+    await watch.pass_by(0.5)
+    assert (await watch.look(), await watch.votes()) == ([], 3)
+
+
+@story
+async def test_before_the_seal_and_in_a_round_without_reports_a_guard_has_nothing_to_look_for(
+    tmp_path, monkeypatch
+):
+    watch = await Watch.over(tmp_path, phase=Phase.REVEAL)
+    await watch.at.reveal()
+
+    async def asked(self: DirectoryStore, cid: str, *, limit: int) -> bytes:
+        raise AssertionError(f"the store was asked for {cid!r}")
+
+    monkeypatch.setattr(DirectoryStore, "get", asked)
+    await watch.look()
+    await watch.at.to(Phase.SEALED)
+    await watch.pass_by(1)
+    state = await watch.at.world.state()
+    unreported = msgspec.structs.replace(watch.guards[0]._job.spec, mechanism="qualify-and-vest")
+    job = msgspec.structs.replace(watch.guards[0]._job, spec=unreported)
+    guard = Guard(watch.guards[0]._ledger, watch.store, watch.guards[0]._beacons, job)
+    await guard.look_at(msgspec.structs.replace(state, round=2, qualification=1))
+    with pytest.raises(AssertionError):
+        await watch.look()
+
+
+@story
+async def test_a_report_is_fetched_once(tmp_path):
+    watch = await Watch.over(tmp_path, lost=0)
+    await watch.pass_by(0.5)
+    await watch.look()
+    for each in tmp_path.iterdir():
+        each.unlink()
+    assert (await watch.look(), await watch.votes()) == ([], 0), "it was there: who settles has had the time"
 
 
 @story

@@ -310,6 +310,8 @@ def test_views_of_the_public_model_become_one() -> None:
         agreed([])
     with pytest.raises(ValueError, match="margin"):
         agreed([View(np.array([1]), np.array([0]))])
+    with pytest.raises(ValueError, match=r"view\.z: missing"):
+        agreed([View()])
 
 
 def test_only_a_gross_outlier_among_the_views_is_named() -> None:

@@ -46,6 +46,12 @@ def test_an_update_without_news_is_a_stranger(kind: str) -> None:
     assert found == dict.fromkeys("abcde") | {"f": Reason.DIRECTION}
 
 
+def test_an_update_that_is_refused_for_its_size_keeps_that_reason_and_says_nothing_about_the_others() -> None:
+    past = dict(zip("uvwxyz", PAST, strict=True))
+    found = verdicts(HONEST | {"f": of(100 * noise(51)), "g": of(np.zeros(SIZE))}, {}, past)
+    assert found == dict.fromkeys("abcde") | {"f": Reason.NORM, "g": Reason.NORM}
+
+
 def test_an_exact_combination_of_what_was_revealed_is_a_stranger() -> None:
     combined = sum((i + 1) * each.astype(np.float64) for i, each in enumerate(PAST)) / 2.0**24
     assert strangers(HONEST | {"f": of(combined)}, PAST) == {"f"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -67,6 +68,15 @@ def test_what_is_said_is_read_in_its_own_encoding_alone():
     ):
         with pytest.raises(ValueError):  # noqa: PT011  # msgspec's errors are of many kinds
             inside.decode(data, name, those)
+
+
+def test_what_is_said_of_the_same_updates_is_said_in_one_order_alone():
+    both = MEMBERS[:4:3]
+    said, _ = looked({member: update(1) for member in both})["Org1MSP"]
+    assert inside.decode(said.encode(), "Org1MSP", both) == said
+    swapped = msgspec.structs.replace(said, counted=said.counted[::-1])
+    with pytest.raises(ValueError, match="not about the updates"):
+        inside.decode(swapped.encode(), "Org1MSP", both)
 
 
 def test_every_organisation_is_looked_at_by_a_seat_of_another():

@@ -42,6 +42,12 @@ def test_products_are_exact_sums_of_integers(pairs):
     assert inner(a, b) == sum(x * y for x, y in pairs)
 
 
+@pytest.mark.parametrize("size", [0, 1, 2, 4])
+def test_sketches_of_different_lengths_have_no_product(size):
+    with pytest.raises(ValueError, match=f"sketches of {size} and 3 elements"):
+        inner(np.ones(size, np.int32), np.ones(3, np.int32))
+
+
 def test_a_large_tensor_of_extremes_does_not_overflow():
     a = np.full(3 * lightcheck.CHUNK + 1, -lightcheck.CLIP, np.int32)
     assert inner(a, a) == a.size * lightcheck.CLIP**2
@@ -69,6 +75,11 @@ def test_the_median_is_the_others_so_that_a_huge_update_cannot_excuse_itself():
     assert found == {"a": None, "b": None, "x": Reason.NORM}
 
 
+def test_a_tiny_update_cannot_excuse_itself_even_beside_a_single_other():
+    found = verdicts({"tiny": of(vector(1)), "usual": of(vector(2, 100))}, {})
+    assert found == {"tiny": Reason.NORM, "usual": Reason.NORM}
+
+
 def test_a_zero_update_is_refused_even_among_zeros():
     zero = of(np.zeros(8, np.float32))
     assert verdicts({"a": zero, "b": zero}, {}) == {"a": Reason.NORM, "b": Reason.NORM}
@@ -86,6 +97,7 @@ def test_replaying_ones_own_update_or_sending_noise_is_refused_and_a_related_one
         "scaled": of(before * np.float32(1.5)),
         "noise": of(noise),
         "opposite": of(-before),
+        "against": of(noise - before),
         "honest": of(before + noise),
         "new": of(noise),
     }
@@ -96,6 +108,7 @@ def test_replaying_ones_own_update_or_sending_noise_is_refused_and_a_related_one
         "scaled": Reason.COSINE,
         "noise": Reason.COSINE,
         "opposite": Reason.COSINE,
+        "against": Reason.COSINE,
         "honest": None,
         "new": None,
     }

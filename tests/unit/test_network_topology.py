@@ -49,16 +49,29 @@ def test_defaults_fill_what_a_file_leaves_out(tmp_path: Path) -> None:
         ("name: pilot", "name: 'a b'", "`name`.*letters, digits"),
         ("name: pilot", "name: p\nchannel: Upper", "`channel`.*lower case"),
         ("name: pilot", "name: p\norderers: {count: 0}", r"`orderers.count`.*1 to 25"),
+        ("name: pilot", "name: p\norderers: {count: 26}", r"`orderers.count`.*1 to 25"),
+        ("name: pilot", "name: p\norderers: {domain: orderer}", r"`orderers.domain`.*domain name"),
+        ("name: pilot", "name: p\norderers: {msp_id: a b}", r"`orderers.msp_id`.*Use a name"),
+        ("name: pilot", "name: p\norderers: {max_messages: 0}", r"`orderers.max_messages`.*at least 1"),
+        ("name: pilot", "name: p\norderers: {tick: '100'}", r"`orderers.tick`.*100ms"),
         ("name: pilot", "name: p\norderers: {tick: 100}", r"orderers.tick"),
         ("name: pilot", "name: p\norderers: {batch_timeout: soon}", r"`orderers.batch_timeout`.*100ms"),
+        ("name: pilot", "name: p\nchaincode: {name: a b}", r"`chaincode.name`.*letters, digits"),
+        ("name: pilot", "name: p\nchaincode: {version: a b}", r"`chaincode.version`.*letters, digits"),
+        ("name: pilot", "name: p\nchaincode: {module: ''}", r"`chaincode.module`.*Name the module"),
         ("name: pilot", "name: p\nchaincode: {factory: nothing}", r"`chaincode.factory`.*MODULE:FUNCTION"),
         ("clients: 3", "clients: many", r"organisations\[.*clients"),
         ("clients: 3", "clients: -1", r"`organisations\[1\].clients`.*0 to 1000"),
+        ("clients: 3", "clients: 1001", r"`organisations\[1\].clients`.*0 to 1000"),
+        ("TwoMSP", "Two MSP", r"`organisations\[1\].msp_id`.*Use a name"),
         ("TwoMSP", "OneMSP", r"`organisations\[1\].msp_id`.*own one"),
+        ("TwoMSP", "OrdererMSP", r"`organisations\[1\].msp_id`.*own one"),
         ("two.test", "two", r"`organisations\[1\].domain`.*domain name"),
         ("two.test", "one.example", r"`organisations\[1\].domain`.*must differ"),
+        ("two.test", "orderer.test", r"`organisations\[1\].domain`.*must differ"),
         ("{period: 3}", "{period: 0}", r"`drand.period`.*1 second"),
         ("{period: 3}", "{threshold: 1}", r"`drand.threshold`.*use 2 to 3"),
+        ("{period: 3}", "{threshold: 4}", r"`drand.threshold`.*use 2 to 3"),
         ("{period: 3}", "{genesis_delay: 1}", r"`drand.genesis_delay`.*5 seconds"),
         ("organisations:", "organisations: [", "is not YAML"),
     ],
@@ -89,6 +102,11 @@ def test_a_production_network_has_its_own_beacon_and_one_share_a_host(
     assert [org.host for org in read(tmp_path, PRODUCTION).organisations] == ["host0", "host1", "host2"]
     with pytest.raises(BadTopology, match=f"(?s){message}"):
         read(tmp_path, PRODUCTION.replace(old, new))
+
+
+def test_a_network_of_nobody_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadTopology, match=r"`organisations`.*cannot be used"):
+        read(tmp_path, "name: nobody\norganisations: []")
 
 
 def test_one_organisation_is_no_production_network(tmp_path: Path) -> None:
