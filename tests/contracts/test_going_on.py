@@ -48,7 +48,14 @@ class Garbage(Nowhere):
         await self.name(state, await self.seat.store.put(b"no model"))
 
 
-@pytest.mark.parametrize("liar", [Nowhere, Garbage])
+class Bloated(Nowhere):
+    """Ends it with more bytes than a model of the job may have."""
+
+    async def sole(self, state: RoundState) -> None:
+        await self.name(state, await self.seat.store.put(bytes(self.seat.job.spec.model_bytes + 1)))
+
+
+@pytest.mark.parametrize("liar", [Nowhere, Garbage, Bloated])
 def test_after_a_model_that_nobody_can_use_the_rounds_are_void_and_the_job_ends(
     tmp_path: Path, liar: type[Aggregator]
 ):
