@@ -163,3 +163,21 @@ def test_an_honest_member_that_cannot_answer_ends_the_stage_when_nobody_else_doe
         assert set(state.forfeited) == set(committee), "nobody has answered"
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [{"committee": 1, "strategy": "two-layer"}, {"committee": 3, "attempts": 1}, optimistic(attempts=1)],
+)
+def test_a_round_that_begins_with_what_is_no_model_ends_and_nobodys_agent_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terms: dict[str, Any]
+):
+    """Colluders have committed to updates of it: nobody honest can look at one, nor say what they make."""
+    monkeypatch.setattr("tests.contracts.stage9.MODEL", b"no model")
+
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path, **terms)
+        state = await stage.play({})
+        assert (state.aggregation_outcome, state.result) == ("kept", stage.panel.spec.model)
+
+    asyncio.run(story())
