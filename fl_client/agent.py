@@ -20,16 +20,19 @@ from fl_client.errors import (
     BadBeacon,
     CandorError,
     CommitTimeout,
+    Corrupt,
     Disagreement,
     NotStored,
     ReadConflict,
     Refused,
+    TooLarge,
     Unavailable,
 )
 from fl_client.steps import Seat
 
 log = logging.getLogger(__name__)
-PASSING = (BadBeacon, ReadConflict, CommitTimeout, Disagreement, NotStored, Unavailable)
+STORED = (NotStored, TooLarge, Corrupt)  # what others have put into the store, or not
+PASSING = (BadBeacon, ReadConflict, CommitTimeout, Disagreement, Unavailable, *STORED)
 
 
 class Agent:

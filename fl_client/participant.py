@@ -18,7 +18,7 @@ from fl_client.beacon import BeaconSource, open_beacon
 from fl_client.conduct import conduct
 from fl_client.connection import read_connection
 from fl_client.contracts import View
-from fl_client.errors import BadInput, CandorError
+from fl_client.errors import BadInput, CandorError, Disagreement
 from fl_client.journal import Journal
 from fl_client.ledger import Ledger, open_ledger
 from fl_client.public_views import PublicViews
@@ -133,7 +133,7 @@ async def check_public_view(seat: Seat) -> None:
     try:
         view = await own.first()
         other = spec.agree_view and await own.differs(spec.model, view)
-    except ValueError as fault:
+    except (ValueError, Disagreement) as fault:
         raise BadInput(f"the public view of job {seat.job.id} is not one: {fault}") from fault
     except CandorError as fault:  # a store that is down now may be up at the settlement
         log.warning("cannot check the public view %s: %s", spec.public_view, fault)

@@ -15,7 +15,7 @@ from chaincode import view as views
 from chaincode.mechanisms.per_round import apart, combine
 from chaincode.mtpp import View
 from chaincode.records import RoundState
-from fl_client.errors import CandorError, NotStored
+from fl_client.errors import CandorError, Disagreement, NotStored
 from fl_client.training import parameters
 from fl_client.training.views import public_view
 
@@ -83,7 +83,7 @@ class PublicViews:
             return False
         try:
             other = await self.differs(state.result, self._unpacked(made))
-        except ValueError as fault:
+        except (ValueError, Disagreement) as fault:
             log.error(
                 "round %d ended with %s, which is no model of the job: %s", state.round, state.result, fault
             )

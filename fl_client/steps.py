@@ -68,6 +68,7 @@ class Seat:
     job: Job
     me: str = ""  # the own member id: that of the first key, which after a rotation is not the ledger's
     view: View = field(init=False)
+    _sound: str = field(init=False, default="")  # the last model that could be read
 
     def __post_init__(self) -> None:
         self.view = View(self.ledger)
@@ -78,8 +79,15 @@ class Seat:
         return domain(self.ledger.channel, self.ledger.chaincode, self.job.id, round)
 
     async def model(self, model_cid: str) -> bytes:
-        """A global model's bytes."""
-        return await self.store.get(model_cid, limit=self.job.spec.model_bytes)
+        """A global model's bytes. Disagreement: they are none, so whoever decided on them has lied."""
+        data = await self.store.get(model_cid, limit=self.job.spec.model_bytes)
+        if model_cid != self._sound:
+            try:
+                await asyncio.to_thread(parameters.from_bytes, data)
+            except parameters.Unusable as fault:
+                raise Disagreement(f"{model_cid} is no model: {fault}") from fault
+            self._sound = model_cid
+        return data
 
 
 async def register(ledger: Ledger) -> Member:
@@ -131,8 +139,10 @@ async def work_of(seat: Seat, state: RoundState) -> behaviour.Work:
     learner, items, public = seat.learner, await _batch(seat, state), seat.learner.problem.public()
     try:
         weights = parameters.from_bytes(await seat.model(state.model), learner.trainer.initial())
-    except parameters.Unusable as fault:  # whoever decided the round before has lied
-        raise Disagreement(f"round {state.round} begins with what is no model of the job: {fault}") from fault
+    except parameters.Unusable as fault:
+        raise Disagreement(
+            f"round {state.round} begins with another model than the job's: {fault}"
+        ) from fault
     x, y = examples(learner.conduct, (learner.x, learner.y), public, learner.trainer, weights)
     return behaviour.Work(
         trainer=learner.trainer,

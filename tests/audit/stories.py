@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -345,4 +346,26 @@ async def deposits_a_suspension_and_a_leave(store: DirectoryStore) -> Play:
     play.members = [members[0], *members[2:]]
     await play.round()
     await members[0].submit("Registry:leave")
+    return play
+
+
+@told
+async def everybody_acts_at_once_and_most_must_try_again(store: DirectoryStore) -> Play:
+    play = await Play.begun(store, 5, rounds=1)
+    await play.commits()
+
+    async def race(step: Callable[[], Awaitable[None]]) -> None:
+        done = await asyncio.gather(*(step() for _ in range(3)), return_exceptions=True)
+        assert done.count(None) == 1, "one of them comes first"
+
+    works = {who.member_id: play.works[who.member_id] for who in play.members}
+    await race(lambda: play.world.close(round=1))
+    await race(lambda: play.world.pair(round=1))
+    play.shown = list(play.members)
+    await asyncio.gather(*(play.world.reveal(who, works[who.member_id], round=1) for who in play.members))
+    await race(lambda: play.world.seal(round=1))
+    await race(lambda: play.world.settle(works, round=1))
+    await play.decides()
+    codes = [tx.code for block in play.world.network.blocks for tx in block.transactions]
+    assert codes.count("MVCC_READ_CONFLICT") >= 4
     return play

@@ -53,7 +53,8 @@ def audited(path: Path) -> Report:
 def test_an_honest_job_is_clean(told: Told):
     report = audited(told.file)
     assert report.findings == []
-    assert report.executed == report.transactions > 25
+    lost = report.counts.get("invalid", 0)  # races that others won: nothing to run again
+    assert report.executed == report.transactions - lost > 25
     assert all(line.ok is not False for line in report.lines)
 
 

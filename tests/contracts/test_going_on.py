@@ -48,7 +48,14 @@ class Garbage(Nowhere):
         await self.name(state, await self.seat.store.put(b"no model"))
 
 
-@pytest.mark.parametrize("liar", [Nowhere, Garbage])
+class Bloated(Nowhere):
+    """Ends it with more bytes than a model of the job may have."""
+
+    async def sole(self, state: RoundState) -> None:
+        await self.name(state, await self.seat.store.put(bytes(self.seat.job.spec.model_bytes + 1)))
+
+
+@pytest.mark.parametrize("liar", [Nowhere, Garbage, Bloated])
 def test_after_a_model_that_nobody_can_use_the_rounds_are_void_and_the_job_ends(
     tmp_path: Path, liar: type[Aggregator]
 ):
@@ -154,5 +161,23 @@ def test_an_honest_member_that_cannot_answer_ends_the_stage_when_nobody_else_doe
         state = await stage.play(dict.fromkeys(committee[:2], Captured))
         assert (state.aggregation_outcome, state.result) == ("kept", stage.panel.spec.model)
         assert set(state.forfeited) == set(committee), "nobody has answered"
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [{"committee": 1, "strategy": "two-layer"}, {"committee": 3, "attempts": 1}, optimistic(attempts=1)],
+)
+def test_a_round_that_begins_with_what_is_no_model_ends_and_nobodys_agent_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terms: dict[str, Any]
+):
+    """Colluders have committed to updates of it: nobody honest can look at one, nor say what they make."""
+    monkeypatch.setattr("tests.contracts.stage9.MODEL", b"no model")
+
+    async def story() -> None:
+        stage = await Stage9.ready(tmp_path, **terms)
+        state = await stage.play({})
+        assert (state.aggregation_outcome, state.result) == ("kept", stage.panel.spec.model)
 
     asyncio.run(story())
