@@ -9,6 +9,7 @@ import pytest
 from chaincode.contracts import job_terms
 from chaincode.records import TREASURY, Phase, Stage
 from fl_client.errors import Refused
+from tests.attacks.scenes import scene
 from tests.contracts.panel import OTHER, RIGHT, WRONG, Panel, optimistic
 from tests.world import World
 
@@ -321,6 +322,25 @@ def test_a_wrong_post_is_replaced_and_its_bond_goes_to_the_challenger():
         state = await panel.ended()
         assert (state.result, state.aggregation_outcome) == (RIGHT, "majority")
         assert await panel.gains() == {poster: -panel.money, outsider: panel.money}
+
+    run(story())
+
+
+def test_who_lost_its_lock_for_not_revealing_may_still_challenge_a_wrong_post():
+    async def story() -> None:
+        at = await scene(5, **optimistic(rounds=1))
+        slashed = at.members[4].member_id
+        await at.to(Phase.SETTLED, but=at.members[4:])
+        panel = Panel(at.world, {who.member_id: who for who in at.members}, at.spec)
+        poster, b, c = (await panel.begin()).committee
+        await panel.voted()
+        await panel.post(WRONG)
+        had = await at.world.balance(slashed)
+        await panel.challenge(slashed)
+        await panel.answer({b: RIGHT, c: RIGHT})
+        assert (await panel.ended()).result == RIGHT
+        assert await at.world.balance(slashed) == had + panel.money, "and the poster's bond went to it"
+        assert await at.world.balance(poster) < await at.world.balance(b)
 
     run(story())
 
