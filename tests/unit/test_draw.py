@@ -51,6 +51,16 @@ def test_words_above_the_largest_multiple_are_skipped() -> None:
     assert [drawn.below(n) for _ in expected] == expected
 
 
+def test_a_word_at_the_largest_multiple_is_drawn_again_and_the_last_below_it_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit = 2**64 - 2**64 % 3
+    words = iter([limit, limit - 1])
+    monkeypatch.setattr(Words, "next", lambda _: next(words))
+    assert Words(bytes(32)).below(3) == 2
+    assert next(words, None) is None
+
+
 @given(SEEDS, st.integers(1, 1 << 64))
 def test_below_stays_below(start: bytes, n: int) -> None:
     assert 0 <= Words(start).below(n) < n
