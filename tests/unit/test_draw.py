@@ -165,6 +165,12 @@ def test_an_impossible_number_of_peers_is_refused(m: int) -> None:
         peers(b"s", members(9), m)
 
 
+@pytest.mark.parametrize("m", [3, 4, 5, 0])
+def test_as_many_peers_as_there_are_others_are_all_of_them_also_an_odd_number(m: int) -> None:
+    found = peers(b"s", list("dbca"), m)
+    assert found == {each: tuple(sorted(set("abcd") - {each})) for each in "abcd"}
+
+
 def test_a_participant_listed_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="twice"):
         peers(b"s", ["a", "b", "a"], 2)
