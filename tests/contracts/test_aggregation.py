@@ -511,3 +511,5 @@ def test_a_plan_is_warned_about_a_committee_that_few_can_capture():
     layered = world.spec(committee=3, strategy="two-layer", light_check=True)
     assert [field for field, _ in job_terms.warnings(layered)] == ["light_check"]
     assert not list(job_terms.warnings(world.spec(committee=3)))
+    for sound in ({"strategy": "two-layer", "light_check": False}, {"light_check": True}):
+        assert not list(job_terms.warnings(world.spec(committee=3, **sound)))
