@@ -35,14 +35,14 @@ def strangers(updates: Mapping[str, Sketch], known: Sequence[Sketch]) -> set[str
 
     Args:
         updates: this round's, not zero, all of one length.
-        known: what was revealed in earlier rounds; zeros and other lengths are ignored.
+        known: what was revealed in earlier rounds; other lengths are ignored.
     """
     members = sorted(updates)
     if len(members) <= FEWEST:
         return set()
     size = updates[members[0]].size
     step = -(-size // SAMPLE)
-    vectors = [each[::step] for each in known if each.size == size and each[::step].any()]
+    vectors = [each[::step] for each in known if each.size == size]
     vectors += [updates[member][::step] for member in members]
     rests, spent = _rests(vectors, len(members))
     free = len(range(0, size, step)) - spent

@@ -151,8 +151,9 @@ async def test_a_stale_or_a_future_beacon_closes_and_opens_nothing(ahead):
         await _takers(at, world.beacon(ahead), codes, phase)
 
 
+@pytest.mark.parametrize("side", [1, -1])
 @story
-async def test_freshness_is_exactly_f_on_both_sides():
+async def test_freshness_is_exactly_f_on_both_sides(side):
     at = await scene(3)
     world, freshness = at.world, at.world.terms.freshness
     beacon = world.beacon()
@@ -160,7 +161,7 @@ async def test_freshness_is_exactly_f_on_both_sides():
     for clock, code in ((due + freshness + 0.5, 409), (due - freshness - 0.5, 425)):
         world.clock.time = clock
         await refused(code, world.admin.submit("Rounds:open", "job", 1, beacon))
-    world.clock.time = due + freshness
+    world.clock.time = due + side * freshness
     await world.admin.submit("Rounds:open", "job", 1, beacon)
 
 

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from chaincode import scoring
-from chaincode.proposals import RemoveOrganisation
+from chaincode.proposals import AdmitOrganisation, RemoveOrganisation
 from chaincode.records import TREASURY, Phase
-from tests.attacks.scenes import Scene, hoard, refused, scene, story, together
-from tests.world import ORGANISATIONS
+from tests.attacks.scenes import Scene, admit_to_channel, hoard, refused, scene, story, together
+from tests.world import ORGANISATIONS, World
 
 
 async def sealed(count: int = 4, **spec) -> Scene:
@@ -198,7 +198,7 @@ async def test_a_vote_on_a_missing_report_closes_once_and_binds_the_settlement()
     world, gone = at.world, at.members[0].member_id
     for msp_id in ORGANISATIONS[1:]:
         await world.admins[msp_id].submit("Settlement:missing", "job", 1, gone)
-    world.clock.time += at.spec.missing_seconds + 3
+    world.clock.time = (await world.state()).sealed_at + at.spec.missing_seconds  # not a second later
     call = ("Settlement:close-missing", "job", 1, world.beacon())
     held = [await hoard(who, *call) for who in at.members[:2]]
     late, reports = await given(at)
@@ -230,6 +230,24 @@ async def test_counting_the_votes_on_missing_reports_reads_no_more_than_there_ar
     await refused(409, world.admin.submit("Settlement:close-missing", "job", 1, world.beacon()))  # one of two
     await world.admin.submit("Settlement:missing", "job", 1, gone)
     await world.admin.submit("Settlement:close-missing", "job", 1, world.beacon())
+    assert (await world.state()).set_aside == [gone]
+
+
+@story
+async def test_half_of_four_organisations_set_no_report_aside():
+    world = World()
+    admit_to_channel(world)
+    at = await scene(4, world=world)
+    await world.pass_vote("admit", AdmitOrganisation(msp_id="Org4MSP"))
+    await at.to(Phase.SEALED)
+    gone = at.members[0].member_id
+    for msp_id in ORGANISATIONS[:2]:
+        await world.admins[msp_id].submit("Settlement:missing", "job", 1, gone)
+    world.clock.time += at.spec.missing_seconds
+    close = ("Settlement:close-missing", "job", 1)
+    await refused(409, world.admin.submit(*close, world.beacon()))
+    await world.admins["Org4MSP"].submit("Settlement:missing", "job", 1, gone)
+    await world.admin.submit(*close, world.beacon())
     assert (await world.state()).set_aside == [gone]
 
 

@@ -9,6 +9,7 @@ import pytest
 from chaincode.contracts import job_terms
 from chaincode.records import TREASURY, Phase, Stage
 from fl_client.errors import Refused
+from tests.attacks.scenes import scene
 from tests.contracts.panel import OTHER, RIGHT, WRONG, Panel, optimistic
 from tests.world import World
 
@@ -325,6 +326,25 @@ def test_a_wrong_post_is_replaced_and_its_bond_goes_to_the_challenger():
     run(story())
 
 
+def test_who_lost_its_lock_for_not_revealing_may_still_challenge_a_wrong_post():
+    async def story() -> None:
+        at = await scene(5, **optimistic(rounds=1))
+        slashed = at.members[4].member_id
+        await at.to(Phase.SETTLED, but=at.members[4:])
+        panel = Panel(at.world, {who.member_id: who for who in at.members}, at.spec)
+        poster, b, c = (await panel.begin()).committee
+        await panel.voted()
+        await panel.post(WRONG)
+        had = {each: await at.world.balance(each) for each in (slashed, poster)}
+        await panel.challenge(slashed)
+        await panel.answer({b: RIGHT, c: RIGHT})
+        assert (await panel.ended()).result == RIGHT
+        assert await at.world.balance(slashed) == had[slashed] + panel.money
+        assert await at.world.balance(poster) == had[poster], "its bond went to the challenger"
+
+    run(story())
+
+
 def test_a_committee_member_may_challenge_and_then_votes():
     async def story() -> None:
         panel = await Panel.settled(**optimistic())
@@ -491,3 +511,5 @@ def test_a_plan_is_warned_about_a_committee_that_few_can_capture():
     layered = world.spec(committee=3, strategy="two-layer", light_check=True)
     assert [field for field, _ in job_terms.warnings(layered)] == ["light_check"]
     assert not list(job_terms.warnings(world.spec(committee=3)))
+    for sound in ({"strategy": "two-layer", "light_check": False}, {"light_check": True}):
+        assert not list(job_terms.warnings(world.spec(committee=3, **sound)))

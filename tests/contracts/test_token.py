@@ -46,6 +46,14 @@ async def test_a_transfer_moves_exactly_its_amount_and_the_change_comes_back():
     await world.holdings()
 
 
+@story
+async def test_paying_exactly_what_one_has_leaves_no_credit_of_nothing():
+    world = await funded()
+    await transfer(world, amount=1000)
+    assert await world.view.all_credits(ORG1) == []
+    assert await world.balance(ORG2) == 1000
+
+
 @pytest.mark.parametrize(
     ("amount", "code"), [(0, 400), (-1, 400), (1001, 422), (2**63 - 1, 422), (2**63, 400), (2**200, 400)]
 )

@@ -85,6 +85,24 @@ def test_members_order_scale_and_useless_known_updates_do_not_matter() -> None:
     assert strangers(dict(reversed(updates.items())), [*PAST, *useless]) == {"f"}
 
 
+def test_the_thresholds_are_met_from_one_side_alone() -> None:
+    """Three others who point exactly the same way are clear as √(free dimensions), a rest of cosine c with them is
+    c times that."""
+
+    def strange(free: int, own: int) -> bool:
+        rests = np.full((4, 4), direction.ONE, object)
+        rests[3, :3] = rests[:3, 3] = own
+        return direction._strange(rests, free, 3)
+
+    assert [strange(free, 0) for free in (63, 64)] == [False, True]
+    quarter = direction.ONE // 4
+    assert [strange(64, own) for own in (quarter - 1, quarter)] == [True, False]
+
+
+def test_where_the_others_cancel_out_there_is_no_direction() -> None:
+    assert [direction._z(1, length, 10) for length in (-1, 0)] == [0, 0]  # but for what rounding leaves
+
+
 def test_large_models_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     inner = direction.inner

@@ -51,6 +51,16 @@ def test_words_above_the_largest_multiple_are_skipped() -> None:
     assert [drawn.below(n) for _ in expected] == expected
 
 
+def test_a_word_at_the_largest_multiple_is_drawn_again_and_the_last_below_it_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit = 2**64 - 2**64 % 3
+    words = iter([limit, limit - 1])
+    monkeypatch.setattr(Words, "next", lambda _: next(words))
+    assert Words(bytes(32)).below(3) == 2
+    assert next(words, None) is None
+
+
 @given(SEEDS, st.integers(1, 1 << 64))
 def test_below_stays_below(start: bytes, n: int) -> None:
     assert 0 <= Words(start).below(n) < n
@@ -153,6 +163,12 @@ def test_pairs_are_of_two_organisations_unless_one_has_more_than_half(start: byt
 def test_an_impossible_number_of_peers_is_refused(m: int) -> None:
     with pytest.raises(ValueError, match="peers"):
         peers(b"s", members(9), m)
+
+
+@pytest.mark.parametrize("m", [3, 4, 5, 0])
+def test_as_many_peers_as_there_are_others_are_all_of_them_also_an_odd_number(m: int) -> None:
+    found = peers(b"s", list("dbca"), m)
+    assert found == {each: tuple(sorted(set("abcd") - {each})) for each in "abcd"}
 
 
 def test_a_participant_listed_twice_is_refused() -> None:

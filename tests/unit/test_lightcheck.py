@@ -121,6 +121,12 @@ def test_the_bounds_of_the_cosine(cosine, fits):
     assert verdicts({"a": of(update)}, {"a": of(before)})["a"] is (None if fits else Reason.COSINE)
 
 
+@pytest.mark.parametrize("update", [(2, 4, 2, 1, 0), (199, 19, 6, 1, 1)])
+def test_a_cosine_of_exactly_two_fifths_or_199_of_200_is_outside(update):
+    before = of(np.array([1, 0, 0, 0, 0], np.float32))
+    assert verdicts({"a": of(np.array(update, np.float32) / 256)}, {"a": before})["a"] is Reason.COSINE
+
+
 def test_a_zero_or_differently_shaped_previous_update_is_not_compared():
     update = of(vector(1))
     assert verdicts({"a": update}, {"a": of(np.zeros(200, np.float32))}) == {"a": None}

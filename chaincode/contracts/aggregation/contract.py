@@ -230,7 +230,7 @@ class Aggregation(Contract):
     async def progress(self, stub: Stub, job: Name, round: RoundNumber, attempt: Attempt) -> Progress:
         """What the committee of an attempt has done."""
         current = await state.round_state(stub, job, round)
-        if not 1 <= attempt <= current.attempt:
+        if attempt > current.attempt:
             raise NotFound(f"round {round} has had {current.attempt} attempts to aggregate")
         return Progress(
             ballots=await state.under(stub, keys.ballot(job, round, attempt, ""), Ballot),
