@@ -124,10 +124,8 @@ async def infer(seat: Seat, state: RoundState, work: behaviour.Work, weights: We
     By the model of step 1, or, where the mechanism wants it, by one that never saw the global model. BadInput: it
     could not be revealed, so that to commit to it would cost the whole lock.
     """
-    symbols, alphabet = (
-        await asyncio.to_thread(seat.learner.conduct.infer, work, weights),
-        seat.job.spec.alphabet,
-    )
+    alphabet = seat.job.spec.alphabet
+    symbols = await asyncio.to_thread(seat.learner.conduct.infer, work, weights)
     try:
         return report.pack(behaviour.checked(symbols, len(work.batch), alphabet), alphabet)
     except ValueError as fault:
