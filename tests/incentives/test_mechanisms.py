@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from chaincode.mechanisms import MECHANISMS, Case, Mechanism
 from chaincode.mechanisms.per_round import agreed, outliers
+from chaincode.mechanisms.qualify_and_vest import _qualified
 from chaincode.mtpp import RULES, View
 from chaincode.mtpp.duplicates import groups, likeness, overlap
 from chaincode.mtpp.payment import best_gain, payment, worst_loss
@@ -99,6 +100,14 @@ def test_copies_share_one_pay_and_are_scored_against_the_others_alone() -> None:
     assert sum(outcomes[m].payment for m in pair) <= single["org2:2"].payment
     assert outcomes["org0:0"].sharing == ()
     assert "org6:6" in outcomes["org0:0"].scores
+
+
+def test_near_duplicates_earn_the_least_of_theirs_between_them_and_a_pool_its_mean() -> None:
+    worth = [100, 60, 10, 10, 10, 10]
+    pair = [(0, 1)]
+    for alike, pools, share in ((pair, [], 60 // 2), ([], pair, 160 // 4), (pair, pair, 60 // 2)):
+        found = _qualified(6, alike, pools, lambda member, peers: worth[member])
+        assert [q for _, q, _ in found] == [share, share, 10, 10, 10, 10]
 
 
 def test_a_pool_earns_the_mean_pay_of_its_members_once_against_others_alone() -> None:
