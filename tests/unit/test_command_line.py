@@ -164,6 +164,7 @@ import os, signal, sys
 from fl_client.cli.app import main
 from network.network import Network
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 Network.load = lambda directory: os.kill(os.getpid(), signal.SIGINT)
 sys.argv = ["candor", "network", "status", "--json"]
 main()
