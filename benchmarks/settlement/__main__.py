@@ -15,12 +15,18 @@ from benchmarks.settlement.called import called, served
 from benchmarks.settlement.sealed import sealed
 from chaincode.shim.memory import endorse
 
-RULES = ("dasgupta-ghosh", "correlated-agreement")
+SCHEMES = (
+    ("qualify-and-vest", "dasgupta-ghosh"),
+    ("qualify-and-vest-floor", "dasgupta-ghosh"),
+    ("paper", "dasgupta-ghosh"),
+    ("paper", "correlated-agreement"),
+)
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One rule: seconds of the endorsement in process (median), of CPU, bytes of the write set, and the peer's."""
+    """One mechanism and rule: seconds of the call in process (median), of CPU; bytes written; seconds at a peer."""
 
+    mechanism: str
     rule: str
     seconds: float
     worst: float
@@ -31,9 +37,9 @@ class Row(msgspec.Struct, frozen=True):
     committed: float | None = None
 
 
-def in_process(rule: str, options: argparse.Namespace) -> Row:
+def in_process(mechanism: str, rule: str, options: argparse.Namespace) -> Row:
     """The whole call on the stub in memory; a new server each time, which remembers nothing."""
-    made = sealed(rule, options.clients, options.tasks, options.labels)
+    made = sealed(mechanism, rule, options.clients, options.tasks, options.labels)
     seconds, cpu = [], []
     for _ in range(options.repeats):
         server, stub = served(), called(made)
@@ -45,28 +51,27 @@ def in_process(rule: str, options: argparse.Namespace) -> Row:
             raise SystemExit(endorsement.message)
     writes = endorsement.read_write_set.writes
     written = sum(len(key) + len(value or b"") for key, value in writes)
-    return Row(rule, median(seconds), max(seconds), median(cpu), len(writes), written)
+    return Row(mechanism, rule, median(seconds), max(seconds), median(cpu), len(writes), written)
 
 
 def through_a_peer(row: Row, options: argparse.Namespace) -> Row:
     """The same round on a real network."""
     from benchmarks.settlement.on_network import settle
 
-    made = sealed(row.rule, options.clients, options.tasks, options.labels)
+    made = sealed(row.mechanism, row.rule, options.clients, options.tasks, options.labels)
     settled = asyncio.run(settle(made))
     return msgspec.structs.replace(row, endorsed=settled.endorsed, committed=settled.committed)
 
 
 def table(rows: list[Row]) -> str:
     """Markdown."""
-    lines = [
-        "| rule | in process: median s | worst s | CPU s | writes | KB written | at a peer: s | to the block: s |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    columns = ["mechanism", "rule", "in process: median s", "worst s", "CPU s", "writes", "KB written"]
+    columns += ["at a peer: s", "to the block: s"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in rows:
         real = [f"{each:.2f}" if each is not None else "" for each in (row.endorsed, row.committed)]
         lines.append(
-            f"| {row.rule} | {row.seconds:.2f} | {row.worst:.2f} | {row.cpu:.2f} | {row.writes} "
+            f"| {row.mechanism} | {row.rule} | {row.seconds:.2f} | {row.worst:.2f} | {row.cpu:.2f} | {row.writes} "
             f"| {row.written / 1000:.0f} | {real[0]} | {real[1]} |"
         )
     return "\n".join(lines)
@@ -82,7 +87,7 @@ def main() -> None:
     parser.add_argument("--network", action="store_true", help="once more through a real peer")
     parser.add_argument("--out", type=Path, default=Path("out/bench/settlement"))
     options = parser.parse_args()
-    rows = [in_process(rule, options) for rule in RULES]
+    rows = [in_process(*scheme, options) for scheme in SCHEMES]
     if options.network:
         rows = [through_a_peer(row, options) for row in rows]
     print(table(rows))

@@ -36,9 +36,9 @@ class Sealed:
         return [JOB.encode(), b"%d" % ROUND, canonical(self.sampling)]
 
 
-def sealed(rule: str, clients: int, tasks: int, alphabet: int, seed: int = 1) -> Sealed:
+def sealed(mechanism: str, rule: str, clients: int, tasks: int, alphabet: int, seed: int = 1) -> Sealed:
     """A round in which everybody has revealed a report that agrees with the others on about 70 % of the tasks."""
-    spec = _spec(rule, clients, tasks, alphabet)
+    spec = _spec(mechanism, rule, clients, tasks, alphabet)
     state: dict[str, Record | int] = {
         keys.CONSORTIUM: Consortium(
             organisations=ORGANISATIONS,
@@ -87,7 +87,7 @@ def _state() -> RoundState:
     )
 
 
-def _spec(name: str, clients: int, tasks: int, alphabet: int) -> JobSpec:
+def _spec(mechanism: str, name: str, clients: int, tasks: int, alphabet: int) -> JobSpec:
     rule, price = RULES[name], 1_000_000
     return JobSpec(
         model=cid.raw_cid(b"model"),
@@ -97,8 +97,8 @@ def _spec(name: str, clients: int, tasks: int, alphabet: int) -> JobSpec:
         tasks=tasks,
         scored_tasks=tasks,
         alphabet=alphabet,
-        rounds=1,
-        mechanism="paper",
+        rounds=5,
+        mechanism=mechanism,
         rule=name,
         price=price,
         stake=worst_loss(rule, tasks, alphabet, price),
