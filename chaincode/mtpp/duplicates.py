@@ -25,7 +25,7 @@ ALIKE_EVEN, APART_EVEN, ABOVE_EVEN, SPREAD_EVEN = ONE * 2 // 5, ONE // 10, ONE /
 COUNTS_AT_ONCE = 1 << 21
 PAIRS_EVEN = 6  # of others at least, for their spread to say anything
 
-Test = Callable[[Scores, Counts], bool]
+Test = Callable[[Scores, Counts, int], bool]  # κ, a set's members, and the κ that joined the last of them
 
 
 def likeness(reports: Integers, alphabet: int) -> Scores:
@@ -69,11 +69,19 @@ def groups(kappa: Scores, alike: int = ALIKE, apart: int = APART) -> list[tuple[
     `apart`. Such a set is what hangs together above that greatest κ, so joining clients by falling κ passes through
     every one of them.
     """
-    return _chosen(kappa, alike, lambda kappa, members: _stands_out(kappa, members, alike, apart))
+    return _chosen(
+        kappa,
+        alike,
+        lambda kappa, members, joined: _stands_out(kappa, members, _least(kappa, members), alike, apart),
+    )
 
 
 def overlapping(overlaps: Scores) -> list[tuple[int, ...]]:
     """As `groups`, with the thresholds of overlap: .55 and .2, or .4 and .1 where the others are evenly alike.
+
+    What must exceed them is not the least overlap inside a set but the one that holds it together: the greatest value
+    at which its members are still linked. Two copiers with noise of their own are less alike than either is to their
+    source; no two of the three stand out from the third, all three do.
 
     The others are evenly alike when the overlaps of their pairs have a standard deviation of at most .035, among six
     pairs or more; a set must then exceed the greatest of them by .05 as well. Its members have no part in that: a
@@ -82,9 +90,9 @@ def overlapping(overlaps: Scores) -> list[tuple[int, ...]]:
     return _chosen(
         overlaps,
         ALIKE_EVEN,
-        lambda overlaps, members: (
-            _stands_out(overlaps, members, ALIKE_OVERLAP, APART_OVERLAP)
-            or _stands_out_of_even(overlaps, members)
+        lambda overlaps, members, joined: (
+            _stands_out(overlaps, members, joined, ALIKE_OVERLAP, APART_OVERLAP)
+            or _stands_out_of_even(overlaps, members, joined)
         ),
     )
 
@@ -92,8 +100,8 @@ def overlapping(overlaps: Scores) -> list[tuple[int, ...]]:
 def _chosen(kappa: Scores, alike: int, stands_out: Test) -> list[tuple[int, ...]]:
     flagged = [
         group
-        for group in _joined(kappa, alike)
-        if len(group) <= (len(kappa) - 1) // 2 and stands_out(kappa, np.array(group))
+        for group, joined in _joined(kappa, alike)
+        if len(group) <= (len(kappa) - 1) // 2 and stands_out(kappa, np.array(group), joined)
     ]
     taken: set[int] = set()
     chosen = []
@@ -167,8 +175,8 @@ def _excess(sizes: Counts, agreed: Counts, of_x: Counts, of_y: Counts) -> Counts
     return found
 
 
-def _joined(kappa: Scores, alike: int) -> list[tuple[int, ...]]:
-    """Every set that arises when clients are joined pair by pair, the most alike first."""
+def _joined(kappa: Scores, alike: int) -> list[tuple[tuple[int, ...], int]]:
+    """Every set that arises when clients are joined pair by pair, the most alike first; and the κ that joined it."""
     clients = len(kappa)
     group: dict[int, tuple[int, ...]] = {i: (i,) for i in range(clients)}
     found = []
@@ -178,23 +186,26 @@ def _joined(kappa: Scores, alike: int) -> list[tuple[int, ...]]:
             break
         if group[i] != group[j]:
             together = tuple(sorted(group[i] + group[j]))
-            found.append(together)
+            found.append((together, int(kappa[i, j])))
             group.update(dict.fromkeys(together, together))
     return found
 
 
-def _stands_out(kappa: Scores, members: Counts, alike: int, apart: int) -> bool:
-    inside = kappa[np.ix_(members, members)][~np.eye(len(members), dtype=bool)].min()
+def _least(kappa: Scores, members: Counts) -> int:
+    return int(kappa[np.ix_(members, members)][~np.eye(len(members), dtype=bool)].min())
+
+
+def _stands_out(kappa: Scores, members: Counts, inside: int, alike: int, apart: int) -> bool:
     outside = np.delete(kappa[members], members, axis=1).max(initial=0)
     return bool(inside > alike and inside - outside > apart)
 
 
-def _stands_out_of_even(kappa: Scores, members: Counts) -> bool:
+def _stands_out_of_even(kappa: Scores, members: Counts, inside: int) -> bool:
     """The cheap conditions first: few sets meet them, however the reports are made."""
-    if not _stands_out(kappa, members, ALIKE_EVEN, APART_EVEN):
+    if not _stands_out(kappa, members, inside, ALIKE_EVEN, APART_EVEN):
         return False
-    inside = kappa[np.ix_(members, members)][np.triu_indices(len(members), 1)]
-    if np.count_nonzero(np.triu(kappa, 1) >= inside.min() - ABOVE_EVEN) > len(inside):
+    near = np.triu(kappa, 1) >= inside - ABOVE_EVEN
+    if np.count_nonzero(near) > np.count_nonzero(near[np.ix_(members, members)]):
         return False  # a pair of others is nearly as alike
     rest = np.delete(np.arange(len(kappa)), members)
     return _close(kappa[np.ix_(rest, rest)][np.triu_indices(len(rest), 1)])

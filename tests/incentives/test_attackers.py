@@ -35,7 +35,7 @@ def ratios(stage: Stage):
 
 
 def test_the_documented_list_is_there() -> None:
-    assert len(ATTACKERS) == 42
+    assert len(ATTACKERS) == 48
     for kind in ATTACKERS.values():
         assert kind.__doc__
         assert issubclass(kind, Attacker | Coalition)
@@ -100,6 +100,9 @@ def test_a_null_update_loses_every_tranche_but_the_first(ratios) -> None:
         ("extrapolated-update", [False, False, False]),
         ("revealed-update", [False, True, True]),  # trained on public labels: that is work, of a sort
         ("short-update", [True, True, True]),
+        ("reshaped-update", [True, True, False]),
+        ("distilled-update", [True, True, True]),  # public, and no work of anybody's: the check cannot tell
+        ("half-poisoner", [True, True, True]),  # what is left as it was carries what is turned around
     ],
 )
 def test_which_updates_pass_for_honest_where_labels_are_even(
@@ -126,6 +129,18 @@ def test_a_poisoner_is_refused_and_the_model_is_as_good_as_without_it(stage: Sta
     )
     assert harmed > clean - 0.03
     assert ratios("poisoner")["qualify-and-vest"] == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_where_labels_are_skewed_less_of_the_own_ones_earns_more_than_honest_work() -> None:
+    world = Stage(World(Setting(split=".5", rounds=1, seed=77)), SCHEMES[:1])
+    [honest] = world.honest().pay[str(SCHEMES[0])]
+    gains = [world.attack("reweighted", place, 2).attacker[str(SCHEMES[0])][0] for place in range(6)]
+    assert sum(gains) > 1.05 * sum(honest)
+
+
+def test_copies_tuned_to_look_as_alike_as_the_honest_are_paid_as_two(ratios) -> None:
+    found = ratios("tuned-copies")["qualify-and-vest"]
+    assert found > 1.5 > ratios("noisy-copies-30")["qualify-and-vest"]
 
 
 def test_an_honest_local_report_does_not_depend_on_the_global_model(stage: Stage) -> None:

@@ -120,7 +120,19 @@ def test_with_fewer_than_six_other_pairs_the_larger_gap_is_asked_for() -> None:
     assert overlapping(kappa) == [(0, 1)]
 
 
-@given(st.integers(0, 1 << 32), st.integers(4, 7))
+def held_together(kappa: np.ndarray, members: tuple[int, ...]) -> int:
+    """The greatest overlap at which each of them is linked to each other one, by itself or through others of them."""
+    for level in sorted({int(kappa[pair]) for pair in combinations(members, 2)}, reverse=True):
+        reached, more = {members[0]}, True
+        while more:
+            more = {j for i in reached for j in members if kappa[i, j] >= level and j not in reached}
+            reached |= more
+        if len(reached) == len(members):
+            return level
+    raise AssertionError("unreachable: at the least overlap all are linked")
+
+
+@given(st.integers(0, 1 << 32), st.integers(4, 8))
 def test_overlapping_sets_are_those_that_trying_every_set_finds(seed: int, clients: int) -> None:
     rng = np.random.default_rng(seed)
     kappa = rng.choice([250, 300, 310, 320, 460, 600, 900], (clients, clients))
@@ -130,7 +142,7 @@ def test_overlapping_sets_are_those_that_trying_every_set_finds(seed: int, clien
     for size in range((clients - 1) // 2, 1, -1):
         for members in combinations(range(clients), size):
             rest = [i for i in range(clients) if i not in members]
-            inside = min(kappa[pair] for pair in combinations(members, 2))
+            inside = held_together(kappa, members)
             gap = inside - max(kappa[i, j] for i in members for j in rest)
             others = np.array([kappa[pair] for pair in combinations(rest, 2)])
             large = inside > 0.55 * ONE and gap > 0.2 * ONE
@@ -139,6 +151,18 @@ def test_overlapping_sets_are_those_that_trying_every_set_finds(seed: int, clien
             if (large or small) and not {i for group in expected for i in group} & set(members):
                 expected.append(members)
     assert overlapping(kappa) == expected
+
+
+def test_copiers_with_noise_of_their_own_are_found_by_what_links_them_to_their_source() -> None:
+    """No two of the three stand out from the third; the copiers are less alike than would count."""
+    reports = world(1, clients=9)
+    rng = np.random.default_rng(2)
+    for copier in (4, 7):
+        reports[copier] = np.where(rng.random(800) < 0.3, rng.integers(0, 5, 800), reports[2])
+    overlaps = overlap(reports, 5)
+    assert overlaps[4, 7] < 0.4 * ONE < overlaps[2, [4, 7]].min()
+    assert groups(overlaps, ONE * 2 // 5, ONE // 10) == []
+    assert overlapping(overlaps) == [(2, 4, 7)]
 
 
 def test_second_choices_escape_the_larger_gap_and_not_the_smaller() -> None:

@@ -1,4 +1,4 @@
-"""Reports that are made up or disguised: noise, constants, other names for the labels."""
+"""Reports that are made up, disguised or bent: noise, constants, other names or odds for the labels."""
 
 from __future__ import annotations
 
@@ -59,3 +59,14 @@ class Noisy(Attacker):
     def infer(self, work: Work, weights: Weights) -> np.ndarray:
         """See Behaviour."""
         return noisy(work.rng, super().infer(work, weights), work.alphabet, 0.3)
+
+
+class Reweighted(Attacker):
+    """An honest model, each label's probability divided by how often its own data has that label (plus one): what it
+    holds much of it says less often, as a public batch that is not skewed like its data would have it."""
+
+    def infer(self, work: Work, weights: Weights) -> np.ndarray:
+        """See Behaviour."""
+        told = work.trainer.probabilities(self.report_model(work, weights), work.batch)
+        held = np.bincount(work.y, minlength=work.alphabet) + 1
+        return np.asarray((told / held).argmax(1), np.int64)

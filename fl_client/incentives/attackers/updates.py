@@ -1,4 +1,4 @@
-"""Honest reports with updates that are not: null, copied, replayed, guessed, disguised, poisonous, or cheap."""
+"""Honest reports with updates that are not: null, copied, replayed, guessed, bent, disguised, poisonous, or cheap."""
 
 from __future__ import annotations
 
@@ -75,6 +75,32 @@ class ExtrapolatedUpdate(_Sender):
         return add(work.weights, _with_noise(work, change, 0.1))
 
 
+class ReshapedUpdate(_Sender):
+    """Sends its first, honest update, then the global model's last change with the first half of its tensors at three
+    tenths: no combination of what was revealed, though made of nothing else."""
+
+    def train(self, work: Work) -> Weights:
+        """See Behaviour."""
+        if not work.past:
+            return Attacker.train(self, work)
+        change = subtract(work.weights, work.past[-1].weights)
+        half = len(change) // 2
+        bent = [part * np.float32(0.3 if i < half else 1) for i, part in enumerate(change)]
+        scale = np.float32(_norm(change) / (_norm(bent) or 1))
+        return add(work.weights, [scale * part for part in bent])
+
+
+class DistilledUpdate(_Sender):
+    """Sends its first, honest update, then trains on the last batch with the labels that the global model gives."""
+
+    def train(self, work: Work) -> Weights:
+        """See Behaviour."""
+        if not work.past:
+            return Attacker.train(self, work)
+        batch = work.past[-1].batch
+        return tuned(work, batch, work.trainer.predict(work.weights, batch))
+
+
 class RevealedUpdate(_Sender):
     """Trains on the first batch with the plurality of what the others revealed on it, instead of its own data; until
     something is revealed it sends nothing."""
@@ -101,6 +127,16 @@ class Poisoner(_Sender):
     def train(self, work: Work) -> Weights:
         """See Behaviour."""
         return subtract(work.weights, subtract(Attacker.train(self, work), work.weights))
+
+
+class HalfPoisoner(_Sender):
+    """Sends its honest update with the second half of its tensors turned around, in every round alike."""
+
+    def train(self, work: Work) -> Weights:
+        """See Behaviour."""
+        update = subtract(Attacker.train(self, work), work.weights)
+        half = len(update) // 2
+        return add(work.weights, [part if i < half else -part for i, part in enumerate(update)])
 
 
 def first(work: Work) -> Work:
