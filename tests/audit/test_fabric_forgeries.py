@@ -150,6 +150,14 @@ def another_version_of_the_chaincode(opened: Opened) -> None:
     opened.action.chaincode_id.version = "9"
 
 
+def a_call_under_another_name_than_its_headers(opened: Opened) -> None:
+    opened.call.chaincode_spec.chaincode_id.name = "another"
+
+
+def a_call_under_no_name(opened: Opened) -> None:
+    opened.call.chaincode_spec.ClearField("chaincode_id")
+
+
 WRONG: list[tuple[Callable[[Opened], None], set[Class]]] = [
     (other_channel, {Class.PROPOSAL}),
     (event_of_another_transaction, {Class.RESULT}),
@@ -182,10 +190,55 @@ def test_what_everybody_signed_and_is_wrong_is_named(
     assert found[0].block == place.block
 
 
-@pytest.mark.parametrize("change", [a_later_timestamp, another_version_of_the_chaincode])
-def test_what_no_contract_reads_changes_nothing(fabric: Fabric, forged: FabricForgery, audited, change):
+@pytest.mark.parametrize(
+    "change",
+    [
+        a_later_timestamp,
+        another_version_of_the_chaincode,
+        a_call_under_another_name_than_its_headers,
+        a_call_under_no_name,
+    ],
+)
+def test_what_neither_peer_nor_contract_reads_changes_nothing(
+    fabric: Fabric, forged: FabricForgery, audited, change
+):
+    """Otherwise any member could spoil the audits of everybody's jobs by one odd transfer of its own."""
     forged.lie(forged.find("Settlement:settle"), change, fabric.channel)
     assert audited(forged).findings == []
+
+
+@pytest.mark.parametrize(
+    "endorser", [b"nobody", b"\x0a\x07Org1MSP\x12\x07nothing"], ids=["noise", "no certificate"]
+)
+@pytest.mark.parametrize("place", [0, 3], ids=["before the others", "after them"])
+def test_an_endorsement_that_is_none_spoils_no_audit(
+    fabric: Fabric, forged: FabricForgery, audited, endorser: bytes, place: int
+):
+    def change(opened: Opened) -> None:
+        opened.body.action.endorsements.insert(
+            place, protos.responses.Endorsement(endorser=endorser, signature=b"none")
+        )
+        opened.closed()
+        creator = protos.common.SignatureHeader.FromString(opened.payload.header.signature_header).creator
+        opened.envelope.signature = fabric.channel.known[creator].sign(opened.envelope.payload)
+
+    forged.edit(forged.find("Token:transfer"), change)
+    fabric.channel.again(forged.chain)
+    assert audited(forged).findings == []
+
+
+def test_an_envelopes_unknown_field_spoils_no_audit_and_a_second_envelope_does(
+    fabric: Fabric, forged: FabricForgery, audited
+):
+    place = forged.find("Token:transfer")
+    data = forged.chain[place.block].data.data
+    honest = data[place.index]
+    data[place.index] = honest + b"\xfa\x01\x03abc"  # field 31, three bytes
+    fabric.channel.again(forged.chain)
+    assert audited(forged).findings == []
+    data[place.index] = honest + honest
+    fabric.channel.again(forged.chain)
+    assert audited(forged).classes == [Class.FORMAT]
 
 
 # signatures

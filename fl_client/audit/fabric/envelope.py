@@ -119,12 +119,16 @@ class Envelopes:
 
     @staticmethod
     def _called(header: Any, body: Any, result: Any, faults: _Faults) -> tuple[str, tuple[bytes, ...]]:
-        """The chaincode the signed proposal names, and the arguments."""
+        """The chaincode the signed proposal names, and the arguments.
+
+        It names it in its header. A call carries a name once more, which peers do not read: whoever writes
+        something else there has made a valid transaction.
+        """
         extension = protos.proposals.ChaincodeHeaderExtension.FromString(header.extension)
         proposal = protos.proposals.ChaincodeProposalPayload.FromString(body.chaincode_proposal_payload)
         call = protos.chaincodes.ChaincodeInvocationSpec.FromString(proposal.input).chaincode_spec
         name = extension.chaincode_id.name
-        if len({name, call.chaincode_id.name, result.chaincode_id.name}) > 1:
+        if name != result.chaincode_id.name:
             what = "proposal and answer name different chaincodes"
             faults.add(Class.PROPOSAL, "INVALID_CHAINCODE", what, name, result.chaincode_id.name)
         return str(name), tuple(call.input.args)
@@ -142,10 +146,16 @@ def _check_creator(envelope: Any, creator: bytes, config: Config, faults: _Fault
 
 
 def _endorsers(endorsements: Any, endorsed: bytes, config: Config) -> tuple[str, ...]:
-    """The organisations whose peers validly signed exactly this answer."""
+    """The organisations whose peers validly signed exactly this answer.
+
+    Whoever submits a transaction can add to its endorsements what is none. Peers pass over it.
+    """
     found = set()
     for each in endorsements:
-        identity = protos.identities.SerializedIdentity.FromString(each.endorser)
+        try:
+            identity = protos.identities.SerializedIdentity.FromString(each.endorser)
+        except protos.DecodeError:
+            continue
         msp, pem = config.organisations.get(identity.mspid), identity.id_bytes
         if (
             msp
