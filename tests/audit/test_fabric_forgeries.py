@@ -241,6 +241,27 @@ def test_an_envelopes_unknown_field_spoils_no_audit_and_a_second_envelope_does(
     assert audited(forged).classes == [Class.FORMAT]
 
 
+@pytest.mark.parametrize(("marked", "classes"), [("INVALID_CHAINCODE", []), ("VALID", [Class.PROPOSAL])])
+def test_a_query_of_the_peer_itself_that_somebody_submits_counts_for_nothing(
+    fabric: Fabric, forged: FabricForgery, audited, marked: str, classes: list[Class]
+):
+    place, last = forged.find("Token:transfer"), forged.chain[-1]
+    opened = Opened(forged.chain[place.block].data.data[place.index])
+    signature = protos.common.SignatureHeader.FromString(opened.payload.header.signature_header)
+    signature.nonce = b"another"
+    opened.header.tx_id = hashlib.sha256(signature.nonce + signature.creator).hexdigest()
+    opened.payload.header.signature_header = signature.SerializeToString()
+    opened.transaction.actions[0].header = opened.payload.header.signature_header
+    extension = protos.proposals.ChaincodeHeaderExtension()
+    extension.chaincode_id.name = opened.action.chaincode_id.name = "qscc"
+    opened.header.extension = extension.SerializeToString()
+    opened.action.results = opened.action.events = b""
+    last.data.data.append(opened.signed(fabric.channel))
+    last.metadata.metadata[2] += bytes([protos.transactions.TxValidationCode.Value(marked)])
+    fabric.channel.again(forged.chain)
+    assert audited(forged).classes == classes
+
+
 # signatures
 
 

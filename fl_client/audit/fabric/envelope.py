@@ -15,6 +15,7 @@ from . import protos
 from .config import Config, verifies
 from .rwset import read_rwsets
 
+SYSTEM = frozenset({"qscc", "cscc", "lscc"})  # answer queries alone: peers take no transaction of theirs
 APPROVALS = "_lifecycle$_implicit_org_"  # where an organisation approves a chaincode's definition
 
 
@@ -131,6 +132,10 @@ class Envelopes:
         if name != result.chaincode_id.name:
             what = "proposal and answer name different chaincodes"
             faults.add(Class.PROPOSAL, "INVALID_CHAINCODE", what, name, result.chaincode_id.name)
+        elif name in SYSTEM:
+            faults.add(
+                Class.PROPOSAL, "INVALID_CHAINCODE", f"{name} is a part of the peer and changes nothing"
+            )
         return str(name), tuple(call.input.args)
 
 
