@@ -40,12 +40,17 @@ def show(
     json: Json = False,
 ) -> None:
     """One member."""
-    found = session.run(connection, identity, lambda view: view.member(member) if member else view.me())
-    if found is None:
+
+    async def look(view: View) -> Member:
+        found = await (view.member(member) if member else view.me())
+        if found is not None:
+            return found
         if member:
             raise BadInput(f"there is no member {member}", "See candor member list")
-        raise BadInput("this identity is not a member", REGISTER)
-    _put(found, json)
+        account = view.ledger.member_id  # where a deposit can be sent
+        raise BadInput(f"this identity is not a member; its account would be {account}", REGISTER)
+
+    _put(session.run(connection, identity, look), json)
 
 
 @app.command()

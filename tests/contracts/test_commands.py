@@ -120,6 +120,8 @@ def test_a_client_is_allowed_registers_rotates_and_leaves(desk, tmp_path):
 
 def test_who_has_left_registers_again_as_the_same_member_and_pays_the_deposit_anew(desk):
     client = desk.ledgers[f"{ORG1}/User1"] = desk.world.client(ORG1, "User1@org1.test")
+    with pytest.raises(BadInput, match=f"its account would be {client.member_id}"):
+        desk.type("member show", who="User1")
     terms = '{"action":"set-registration","registration":{"pre_known":true,"deposit":300}}'
     desk.type("governance propose terms", terms)
     desk.type("governance approve terms", org=ORG2)
