@@ -227,6 +227,28 @@ def test_an_endorsement_that_is_none_spoils_no_audit(
     assert audited(forged).findings == []
 
 
+@pytest.mark.parametrize(("earlier", "classes"), [(0, []), (1, [Class.DUPLICATE])], ids=["its", "an earlier"])
+def test_a_broken_copy_before_a_transaction_takes_its_place_in_an_earlier_block_alone(
+    fabric: Fabric, forged: FabricForgery, audited, earlier: int, classes: list[Class]
+):
+    """As peers have it; so nobody spoils an audit by sending its transaction unendorsed first."""
+    *_, (place, _) = forged.transactions()  # the last one: nothing reads what it writes, whatever its place
+    opened = Opened(forged.chain[place.block].data.data[place.index])
+    del opened.body.action.endorsements[1:]
+    opened.closed()
+    creator = protos.common.SignatureHeader.FromString(opened.payload.header.signature_header).creator
+    opened.envelope.signature = fabric.channel.known[creator].sign(opened.envelope.payload)
+    block = forged.chain[place.block - earlier]
+    at = len(block.data.data) if earlier else place.index
+    flags = bytearray(block.metadata.metadata[2])
+    flags.insert(at, protos.transactions.TxValidationCode.Value("ENDORSEMENT_POLICY_FAILURE"))
+    block.metadata.metadata[2] = bytes(flags)
+    block.data.data.insert(at, opened.envelope.SerializeToString())
+    fabric.channel.again(forged.chain)
+    found = audited(forged).classes
+    assert found[:1] == classes, found
+
+
 def test_an_envelopes_unknown_field_spoils_no_audit_and_a_second_envelope_does(
     fabric: Fabric, forged: FabricForgery, audited
 ):

@@ -40,13 +40,21 @@ class Envelopes:
 
     def __init__(self, channel: str) -> None:
         self._channel = channel
-        self._seen: set[str] = set()
+        self._block = -1
+        self._seen = set[str]()  # ids in blocks before
+        self._here, self._passed = set[str](), set[str]()  # ids in this block; those with nothing wrong
 
     def read(self, raw: bytes, config: Config, block: int, index: int, code: str) -> Transaction:
         """The transaction in an envelope; what cannot be read of it is a finding."""
+        if block != self._block:
+            self._block, self._seen = block, self._seen | self._here
+            self._here, self._passed = set(), set()
         faults = _Faults(block, "", code)
         try:
-            return self._read(raw, config, index, faults)
+            found = self._read(raw, config, index, faults)
+            if not faults.flag:
+                self._passed.add(faults.tx_id)
+            return found
         except (protos.DecodeError, ValueError, IndexError, UnicodeDecodeError) as fault:
             faults.add(Class.FORMAT, "BAD_PAYLOAD", f"the transaction cannot be read: {fault}")
             return Transaction(
@@ -114,9 +122,11 @@ class Envelopes:
         if header.channel_id != self._channel:
             what = "it is another channel's"
             faults.add(Class.PROPOSAL, "TARGET_CHAIN_NOT_FOUND", what, self._channel, header.channel_id)
-        if header.tx_id in self._seen:
+        if (
+            header.tx_id in self._seen or header.tx_id in self._passed
+        ):  # a broken copy in the same block takes nobody's place
             faults.add(Class.DUPLICATE, "DUPLICATE_TXID", "the transaction was in a block before")
-        self._seen.add(header.tx_id)
+        self._here.add(header.tx_id)
 
     @staticmethod
     def _called(header: Any, body: Any, result: Any, faults: _Faults) -> tuple[str, tuple[bytes, ...]]:
