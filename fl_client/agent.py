@@ -61,6 +61,7 @@ class Agent:
             state = await self._state(number)
             if state and state.phase.over:
                 await self._quietly(self._aggregator.check(state))
+                log.info("round %d: %s", number, state.phase)
                 return state
             try:
                 await self._done_with(number, self._step(number, state))
@@ -102,7 +103,7 @@ class Agent:
         match state.phase:
             case Phase.COMMIT if await self._still_to(state, "commit"):
                 if await self._done_with(number, steps.commit(seat, state)):
-                    self._done.add(_key(state, "commit"))
+                    self._did(state, "commit")
                 else:
                     await self._push(number, state, lambda: steps.close(seat, state))
             case Phase.COMMIT:
@@ -112,7 +113,7 @@ class Agent:
                 await self._push(number, state, lambda: steps.pair(seat, state))
             case Phase.REVEAL if await self._still_to(state, "reveal"):
                 await steps.reveal(seat, state)
-                self._done.add(_key(state, "reveal"))
+                self._did(state, "reveal")
             case Phase.REVEAL:
                 await self._push(number, state, lambda: steps.seal(seat, state))
             case Phase.SEALED:
@@ -122,6 +123,10 @@ class Agent:
                 await self._push(number, state, lambda: steps.begin(seat, state))
             case Phase.AGGREGATE if not await self._done_with(number, self._aggregator.act(state)):
                 await self._push(number, state, lambda: self._aggregator.finalise(state))
+
+    def _did(self, state: RoundState, step: str) -> None:
+        self._done.add(_key(state, step))
+        log.info("round %d: %s done", state.round, step)
 
     async def _still_to(self, state: RoundState, step: str) -> bool:
         """Whether the client's own commit or reveal is due, asked of the chain once it has been done."""

@@ -85,8 +85,11 @@ async def wait_for_job(ledger: Ledger, job: str, look: float = 0.5) -> Job:
 
 
 async def join(ledger: Ledger, job: str) -> tuple[Member, Job]:
-    """Become a member, and wait for the job."""
-    member = await steps.register(ledger)
+    """Become a member, and wait for the job.
+
+    Who has left is not brought back: started again in the middle of a round, it goes on with that alone.
+    """
+    member = await View(ledger).me() or await steps.register(ledger)
     log.info("registered as %s", member.id)
     return member, await wait_for_job(ledger, job)
 

@@ -91,13 +91,16 @@ class Seat:
 
 
 async def register(ledger: Ledger) -> Member:
-    """Become a member, unless this key acts for one already; the deposit is paid from its own credits."""
+    """Become a member, unless this key acts for one already; who has left comes back as the same one.
+
+    The deposit is paid from its own credits.
+    """
     view = View(ledger)
     member = await view.me()
-    if member is not None:
+    if member is not None and member.status != "left":
         return member
     deposit = (await view.consortium()).registration.deposit
-    credits = await view.credits(ledger.member_id, deposit)
+    credits = await view.credits(member.id if member else ledger.member_id, deposit)
     try:
         receipt = await ledger.submit("Registry:register", credits)
     except Refused as refusal:

@@ -188,7 +188,8 @@ def _peer_section(plan: Plan, identities: Identities, org: Organisation, data: P
             "timeout": "20s",
             "minInterval": "10s",
             "client": {"interval": "60s", "timeout": "20s"},
-            "deliveryClient": {"interval": "60s", "timeout": "20s"},
+            # a peer leaves an orderer that hangs without closing its connection after 20 s
+            "deliveryClient": {"interval": "15s", "timeout": "5s"},
         },
         "gateway": {
             "enabled": True,

@@ -12,6 +12,8 @@ from network.binaries import Binaries, needed
 from network.bringup import MADE, Bringup, discard
 from network.errors import AlreadyRunning, BadTopology, NotRunning
 from network.handover import connection_file
+from network.identities import Identities
+from network.ordering import heights
 from network.plan import Plan
 from network.ports import Ports
 from network.processes import Keeper, Status, clean
@@ -111,6 +113,12 @@ class Network:
     def status(self) -> dict[str, Status]:
         """Every process by name; raises NotRunning."""
         return self.keeper.status()
+
+    def heights(self) -> dict[str, int]:
+        """How many blocks each orderer has by name, -1 without an answer: one may stand still and seem healthy."""
+        identities = Identities(self.directory, self.topology)
+        found = heights(self.topology, Ports(self._state.ports), identities)
+        return {f"orderer{index}": blocks for index, blocks in enumerate(found)}
 
     def logs(self) -> dict[str, Path]:
         """Every process's log file by name, also when the network is down."""

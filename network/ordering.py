@@ -15,7 +15,9 @@ from collections.abc import Callable
 from network.errors import NetworkError
 from network.identities import Identities
 from network.plan import Plan
+from network.ports import Ports
 from network.steps import each
+from network.topology import Topology
 
 _STANDS_STILL = 8.0  # seconds behind the others without a new block
 _PATIENCE = 90.0
@@ -27,7 +29,7 @@ def follow(plan: Plan, identities: Identities) -> None:
     Raises NetworkError when that did not help.
     """
     await_all(
-        lambda: each(lambda index: height(plan, identities, index), range(plan.topology.orderers.count)),
+        lambda: heights(plan.topology, plan.ports, identities),
         lambda index: _replace(plan, index),
     )
 
@@ -60,14 +62,22 @@ def await_all(
         time.sleep(0.1)
 
 
-def height(plan: Plan, identities: Identities, index: int) -> int:
+def heights(topology: Topology, ports: Ports, identities: Identities) -> list[int]:
+    """How many blocks of the channel each orderer has; -1 for one that does not answer."""
+
+    def ask(index: int) -> int:
+        return height(identities, index, ports.address(f"orderer{index}/admin"), topology.channel)
+
+    return each(ask, range(topology.orderers.count))
+
+
+def height(identities: Identities, index: int, address: str, channel: str) -> int:
     """How many blocks of the channel an orderer has, by its own administration; -1 without an answer."""
     tls = identities.orderer(index) / "tls"
     context = ssl.create_default_context(cafile=str(tls / "ca.crt"))
     context.load_cert_chain(tls / "server.crt", tls / "server.key")
     handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
-    address = plan.ports.address(f"orderer{index}/admin")
-    url = f"https://{address}/participation/v1/channels/{plan.topology.channel}"
+    url = f"https://{address}/participation/v1/channels/{channel}"
     try:
         with urllib.request.build_opener(*handlers).open(url, timeout=5) as answer:
             return int(json.load(answer)["height"])

@@ -175,14 +175,21 @@ class Server:
 
     def _received(self, connection: Connection, raw: bytes | None) -> None:
         if raw is None:
-            self._connections.discard(connection)
             connection.end()
+            self._forget(connection)
             return
         try:
             connection.receive(raw)
         except Exception as error:  # noqa: BLE001 - this stream ends, the server goes on
             logger.error("a peer's stream broke: %s", where(error))
             connection.close()
+
+    def _forget(self, connection: Connection) -> None:
+        """Let an ended stream go with the last of its calls: until then they are in flight, and stopping waits."""
+        if connection.tasks:
+            next(iter(connection.tasks)).add_done_callback(lambda _: self._forget(connection))
+        else:
+            self._connections.discard(connection)
 
     async def _drain(self) -> None:
         """Refuse new calls, let those in flight end, then end the streams."""

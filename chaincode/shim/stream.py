@@ -82,12 +82,16 @@ class Direct:
     def __init__(self, context: Any, call: Any, receive: Receive) -> None:
         self._context, self._call, self._receive = context, call, receive
         self._outgoing: deque[bytes] = deque()
-        self._sending = self._closing = False
-        self._lock = threading.Lock()  # of the three above
+        self._sending = self._closing = self._over = False
+        self._lock = threading.Lock()  # of the four above
         self._ended = threading.Event()
 
     def send(self, raw: bytes) -> None:
         with self._lock:
+            if (
+                self._over
+            ):  # nobody reads it; and once its server has stopped, grpcio aborts the process for it
+                return
             self._outgoing.append(raw)
             if not self._sending:
                 self._send_next()
@@ -134,6 +138,9 @@ class Direct:
         return None, ()
 
     def _terminated(self) -> None:
+        with self._lock:
+            self._over = True
+            self._outgoing.clear()
         self._receive(None)
         self._ended.set()
 

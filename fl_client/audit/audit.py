@@ -197,12 +197,18 @@ def _tell(story: Story) -> None:
         if topic == "job" and tx.args[1:2] != (story.job.id.encode(),):
             continue
         if topic:
-            story.say(topic, f"{tx.name} {_arguments(tx)} by {_caller(story, tx)}", tx, ok=story.again(tx))
+            story.say(topic, f"{tx.name} {arguments(tx)} by {_caller(story, tx)}", tx, ok=story.again(tx))
 
 
-def _arguments(tx: Transaction) -> str:
-    text = " ".join(each.decode(errors="replace") for each in tx.args[1:])
+def arguments(tx: Transaction) -> str:
+    """What a call was given, for a line of the report; bytes that are no text, such as a key, in hex."""
+    text = " ".join(map(_shown, tx.args[1:]))
     return text if len(text) <= 96 else text[:95] + "…"
+
+
+def _shown(argument: bytes) -> str:
+    text = argument.decode(errors="replace")
+    return text if text.isprintable() and text.encode() == argument else argument.hex()
 
 
 def _caller(story: Story, tx: Transaction) -> str:

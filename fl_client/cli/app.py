@@ -20,6 +20,14 @@ REMEDIES = {  # what to do about a contract's refusal, by its code
     425: ". Try again later",
     429: ". Try again later",
 }
+ADVICE = {  # the same, where its words say more than its code
+    "is not founded yet": ". Found it: candor governance found",
+    "has not allowed this key": ". Its organisation's admin does: candor member allow",
+    "key is not registered": ". Register it: candor member register",
+    "the member is left": ". Come back: candor member register",
+    "the member is suspended": ". A vote alone ends that: candor governance propose, reinstate-member",
+    "the member has another key now": ". Use the key and the certificate that it was rotated to",
+}
 UNREACHED = ". See whether the network is up: candor network status"
 INTERRUPTED = 130
 
@@ -74,7 +82,8 @@ def main() -> None:
 def _remedy(error: Exception) -> str:
     """What to do about it, where the error itself does not say."""
     if isinstance(error, Refused):
-        return REMEDIES.get(error.code, "")
+        told = (advice for words, advice in ADVICE.items() if words in error.message)
+        return next(told, REMEDIES.get(error.code, ""))
     return UNREACHED if isinstance(error, Unavailable) and not error.remedy else ""
 
 

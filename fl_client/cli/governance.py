@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import time
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -11,6 +13,7 @@ import typer
 from chaincode.beacon import BeaconInfo
 from chaincode.proposals import Action, Proposal
 from chaincode.records import Registration
+from fl_client import money
 from fl_client.cli import session
 from fl_client.cli.session import ConnectionFile, Json, Who
 from fl_client.errors import BadInput
@@ -94,15 +97,46 @@ def withdraw(
     _vote(name, connection, identity, json, "Governance:withdraw", name)
 
 
+@app.command()
+def show(connection: ConnectionFile = None, identity: Who = "Admin", json: Json = False) -> None:
+    """What holds now: who votes, who may register and for which deposit, which beacon."""
+    found = session.run(connection, identity, lambda view: view.consortium())
+    allowed = "allowed by its admin" if found.registration.pre_known else "of an organisation"
+    session.put(
+        found,
+        json,
+        f"organisations: {', '.join(found.organisations)}; more than half decide",
+        f"registration: any client {allowed}, deposit {money.shown(found.registration.deposit)}",
+        f"beacon: {found.beacon.public_key}, every {found.beacon.period} s",
+        f"freshness {found.freshness} s, margin {found.margin} s",
+    )
+
+
 @app.command("list")
 def proposals(connection: ConnectionFile = None, identity: Who = "Admin", json: Json = False) -> None:
     """Every proposal, and how it stands."""
     found = session.run(connection, identity, lambda view: view.proposals())
     rows = [
-        (name, each.status, _kind(each), ", ".join(each.approvals), ", ".join(each.rejections), _what(each))
+        (
+            name,
+            standing(each),
+            _kind(each),
+            ", ".join(each.approvals),
+            ", ".join(each.rejections),
+            _what(each),
+        )
         for name, each in found.items()
     ]
     session.put_table(found, json, ("Proposal", "Status", "Action", "For", "Against", "What"), rows)
+
+
+def standing(proposal: Proposal, now: float | None = None) -> str:
+    """A proposal's status; of an open one also until when it may be decided, in UTC."""
+    if proposal.status != "open":
+        return proposal.status
+    if proposal.expires < (time.time() if now is None else now):
+        return "expired"
+    return f"open until {datetime.datetime.fromtimestamp(proposal.expires, datetime.UTC):%Y-%m-%d %H:%M}"
 
 
 def read_action(text: str) -> Action:
@@ -129,7 +163,10 @@ def _vote(name: str, connection: Path | None, identity: str, json: bool, *call: 
     transaction, *arguments = call
     receipt = session.run(connection, identity, lambda view: view.ledger.submit(str(transaction), *arguments))
     record = msgspec.json.decode(receipt.payload, type=Proposal)
-    session.put(record, json, f"Proposal {name} is {record.status}; for it: {', '.join(record.approvals)}.")
+    votes = f"for it: {', '.join(record.approvals)}"
+    if record.rejections:
+        votes += f"; against it: {', '.join(record.rejections)}"
+    session.put(record, json, f"Proposal {name} is {record.status}; {votes}.")
 
 
 def _kind(proposal: Proposal) -> str:

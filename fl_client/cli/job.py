@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fl_client.plan import Expected, Plan
 
 app = typer.Typer(help="Plan, create, watch and cancel jobs.", no_args_is_help=True)
+AMOUNTS = ("price", "stake", "bond", "round_pool")  # of a specification, in units
 Name = Annotated[str, typer.Argument(help="The job's name.")]
 
 
@@ -104,8 +105,11 @@ def show(name: Name, connection: ConnectionFile = None, identity: Who = "Admin",
     """A job's terms, and where it is."""
     found = session.run(connection, identity, lambda view: standing(view, name))
     fields = msgspec.structs.asdict(found.job.spec)
-    lines = [f"  {field}: {value}" for field, value in fields.items()]
-    session.put(found, json, f"{name}: {_progress(found)}", *lines)
+    lines = [
+        f"  {field}: {value}" + (f", which is {money.shown(value)}" if field in AMOUNTS else "")
+        for field, value in fields.items()
+    ]
+    session.put(found, json, f"{name}: {_progress(found)}; {money.shown(found.escrow)} in escrow", *lines)
 
 
 @app.command()

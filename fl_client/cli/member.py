@@ -20,6 +20,7 @@ from fl_client.contracts import View
 from fl_client.errors import BadInput
 
 app = typer.Typer(help="Members: who they are, and how one becomes one.", no_args_is_help=True)
+REGISTER = "Register it first: candor member register"
 _KEY = re.compile(r"(?:.*:)?([0-9a-f]{64})")
 
 
@@ -39,12 +40,17 @@ def show(
     json: Json = False,
 ) -> None:
     """One member."""
-    found = session.run(connection, identity, lambda view: view.member(member) if member else view.me())
-    if found is None:
+
+    async def look(view: View) -> Member:
+        found = await (view.member(member) if member else view.me())
+        if found is not None:
+            return found
         if member:
             raise BadInput(f"there is no member {member}", "See candor member list")
-        raise BadInput("this identity is not a member", "Register it first: candor member register")
-    _put(found, json)
+        account = view.ledger.member_id  # where a deposit can be sent
+        raise BadInput(f"this identity is not a member; its account would be {account}", REGISTER)
+
+    _put(session.run(connection, identity, look), json)
 
 
 @app.command()
@@ -55,10 +61,20 @@ def allow(
     json: Json = False,
 ) -> None:
     """The organisation's admin lets a client register: by its key, or by its enrolment id."""
-    key = _KEY.fullmatch(who)
-    call = ("Registry:allow", key[1]) if key else ("Registry:allow-name", who)
-    session.run(connection, identity, lambda view: view.ledger.submit(*call))
-    session.put({"allowed": call[1]}, json, f"{who} may register now.")
+    key, org = _permit("allow", who, connection, identity)
+    session.put({"allowed": key}, json, f"{who} of {org} may register now.")
+
+
+@app.command()
+def disallow(
+    who: Annotated[str, typer.Argument(help="What was allowed: a key's SHA-256, or an enrolment id.")],
+    connection: ConnectionFile = None,
+    identity: Who = "Admin",
+    json: Json = False,
+) -> None:
+    """Take an `allow` back; who has registered stays a member."""
+    key, org = _permit("disallow", who, connection, identity)
+    session.put({"disallowed": key}, json, f"{who} of {org} may not register any more.")
 
 
 @app.command()
@@ -92,7 +108,7 @@ async def rotated(view: View, private: ec.EllipticCurvePrivateKey) -> Member:
     """Rotate the acting key to `private`, both keys consenting."""
     member = await view.me()
     if member is None:
-        raise BadInput("this identity is not a member", "Register it first: candor member register")
+        raise BadInput("this identity is not a member", REGISTER)
     key = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     ledger = view.ledger
     signed = rotation.message(
@@ -100,6 +116,18 @@ async def rotated(view: View, private: ec.EllipticCurvePrivateKey) -> Member:
     )
     receipt = await ledger.submit("Registry:rotate", key, rotation.sign(private, signed))
     return msgspec.json.decode(receipt.payload, type=Member)
+
+
+def _permit(change: str, who: str, connection: Path | None, identity: str) -> tuple[str, str]:
+    """Change whom the organisation lets in; the key or the name meant, and the organisation."""
+    key = _KEY.fullmatch(who)
+    transaction, name = (change, key[1]) if key else (f"{change}-name", who)
+
+    async def submit(view: View) -> str:
+        await view.ledger.submit(f"Registry:{transaction}", name)
+        return view.ledger.msp_id
+
+    return name, session.run(connection, identity, submit)
 
 
 def _private_key(path: Path) -> ec.EllipticCurvePrivateKey:

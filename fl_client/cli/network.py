@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -54,19 +55,32 @@ def down(directory: Directory = NETWORK, json: Json = False) -> None:
 
 @app.command()
 def status(directory: Directory = NETWORK, json: Json = False) -> None:
-    """Every process: state, restarts, memory, log."""
+    """Every process: state, restarts, memory, log; and how many blocks each orderer has."""
     from network.network import Network
 
-    found = Network.load(directory).status()
+    network = Network.load(directory)
+    found, heights = network.status(), network.heights()
     if json:
-        print(msgspec.json.encode(found).decode())
+        rows = msgspec.to_builtins(found)
+        for name, blocks in heights.items():
+            rows[name]["blocks"] = blocks
+        print(jsonlib.dumps(rows))
         return
-    table = Table("Process", "State", "Pid", "Restarts", "MiB", "Log")
+    table = Table("Process", "State", "Pid", "Restarts", "MiB", "Blocks")
+    table.add_column("Log", overflow="fold")
     for each in found.values():
-        table.add_row(
-            each.name, each.state, str(each.pid), str(each.restarts), str(each.memory >> 20), each.log
-        )
+        counts = str(each.pid), str(each.restarts), str(each.memory >> 20), blocks_of(each.name, heights)
+        table.add_row(each.name, each.state, *counts, each.log)
     Console().print(table)
+
+
+def blocks_of(process: str, heights: Mapping[str, int]) -> str:
+    """An orderer's blocks, and by how many it is behind; "" for another process."""
+    blocks = heights.get(process)
+    if blocks is None:
+        return ""
+    behind = max(heights.values()) - blocks
+    return "no answer" if blocks < 0 else f"{blocks}, {behind} behind" if behind else str(blocks)
 
 
 @app.command()

@@ -15,7 +15,9 @@ from rich.console import Console
 from chaincode.shim import Identity
 from chaincode.shim.memory import ReadWriteSet
 from fl_client.audit import Class, FileEvidence, Report, audit
+from fl_client.audit.audit import arguments
 from fl_client.audit.blockfiles import BlockFiles
+from fl_client.audit.blocks import VALID, Transaction
 from fl_client.audit.page import html
 from fl_client.audit.text import text, to_json
 from fl_client.errors import BadInput
@@ -119,3 +121,8 @@ def test_what_is_no_file_is_not_waited_for(fetched: Path):
     assert BlockFiles(fetched, "job").findings == []
     with pytest.raises(BadInput, match="holds neither"):
         BlockFiles(fetched / "pipe.block", "job")
+
+
+def test_arguments_that_are_no_text_are_told_in_hex_and_command_no_terminal():
+    given = (b"Registry:rotate", b"\x1b[2J", b"0Y0\x13", "März".encode(), b"\xff")
+    assert arguments(Transaction(1, 0, "tx", VALID, args=given)) == "1b5b324a 30593013 März ff"

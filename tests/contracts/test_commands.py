@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner
 
-from chaincode import rotation
+from chaincode import proposals, rotation
 from chaincode.records import TREASURY
 from fl_client import beacon, ledger, money
-from fl_client.cli import session
+from fl_client.cli import governance, session
 from fl_client.cli.app import app
 from fl_client.errors import BadInput, Refused
 from tests.world import ORGANISATIONS, World
@@ -118,6 +118,33 @@ def test_a_client_is_allowed_registers_rotates_and_leaves(desk, tmp_path):
     assert rotation.TAG
 
 
+def test_who_has_left_registers_again_as_the_same_member_and_pays_the_deposit_anew(desk):
+    client = desk.ledgers[f"{ORG1}/User1"] = desk.world.client(ORG1, "User1@org1.test")
+    with pytest.raises(BadInput, match=f"its account would be {client.member_id}"):
+        desk.type("member show", who="User1")
+    terms = '{"action":"set-registration","registration":{"pre_known":true,"deposit":300}}'
+    desk.type("governance propose terms", terms)
+    desk.type("governance approve terms", org=ORG2)
+    desk.type("member allow User1@org1.test")
+    desk.type("token transfer", client.member_id, "10.00")
+    assert desk.json("member register", who="User1")["deposit"] == 300
+    desk.type("member leave", who="User1")
+    back = desk.json("member register", who="User1")
+    assert (back["id"], back["status"], back["deposit"]) == (client.member_id, "active", 300)
+    assert desk.json("token balance", who="User1")["balance"] == 700
+
+
+def test_an_admin_takes_back_whom_it_has_allowed(desk):
+    client = desk.ledgers[f"{ORG1}/User1"] = desk.world.client(ORG1, "User1@org1.test")
+    for who in ("User1@org1.test", client.member_id):
+        assert f"of {ORG1} may register now" in desk.type("member allow", who)
+        assert "may not register" in desk.type("member disallow", who)
+        with pytest.raises(Refused, match="nothing to take back"):
+            desk.type("member disallow", who)
+        with pytest.raises(Refused, match="has not allowed this key"):
+            desk.type("member register", who="User1")
+
+
 def test_a_job_is_created_from_a_file_watched_and_cancelled(desk, tmp_path):
     world, file = desk.world, tmp_path / "job.json"
     spec = world.spec()
@@ -172,12 +199,17 @@ def test_organisations_propose_vote_and_see_what_was_decided(desk):
     )
     assert desk.json("governance approve mint", org=ORG2)["status"] == "executed"
     desk.type("governance propose other", '{"action":"admit-org","msp_id":"Org4MSP"}')
+    assert "open until " in desk.type("governance list")
     assert desk.json("governance reject other", org=ORG2)["rejections"] == [ORG2]
+    desk.type("governance propose third", '{"action":"admit-org","msp_id":"Org5MSP"}')
+    assert f"against it: {ORG3}" in desk.type("governance reject third", org=ORG3)
+    desk.type("governance withdraw third")
     assert desk.json("governance withdraw other")["status"] == "withdrawn"
     shown = desk.json("governance list")
     assert {name: each["status"] for name, each in shown.items() if not name.startswith("mint-")} == {
         "mint": "executed",
         "other": "withdrawn",
+        "third": "withdrawn",
     }
     assert "admit-org" in desk.type("governance list")
     asyncio.run(world.create())
@@ -189,6 +221,23 @@ def test_organisations_propose_vote_and_see_what_was_decided(desk):
     assert desk.json("governance approve void", org=ORG2)["status"] == "executed"
     with pytest.raises(BadInput):
         desk.type("governance propose x", '{"action":"nothing"}')
+
+
+def test_an_operator_sees_what_holds_after_a_vote(desk):
+    assert desk.json("governance show")["organisations"] == [ORG1, ORG2, ORG3]
+    assert "allowed by its admin, deposit 0.00" in desk.type("governance show")
+    terms = '{"action":"set-registration","registration":{"pre_known":false,"deposit":300}}'
+    desk.type("governance propose terms", terms)
+    desk.type("governance approve terms", org=ORG2)
+    assert "any client of an organisation, deposit 3.00" in desk.type("governance show")
+
+
+def test_an_open_proposal_says_until_when_and_that_it_has_expired():
+    action = proposals.AdmitOrganisation(msp_id="Org4MSP")
+    made = proposals.Proposal(action=action, proposer=ORG1, approvals=[ORG1], rejections=[], expires=86_460)
+    assert governance.standing(made, 86_460) == "open until 1970-01-02 00:01"
+    assert governance.standing(made, 86_461) == "expired"
+    assert governance.standing(msgspec.structs.replace(made, status="executed"), 86_461) == "executed"
 
 
 def test_a_consortium_is_founded_from_a_servers_settings_file(desk, tmp_path):

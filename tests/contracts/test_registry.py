@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from chaincode import rotation
 from chaincode.proposals import SuspendMember
 from chaincode.records import Member, Phase, Registration
-from fl_client import steps
+from fl_client import participant, steps
 from fl_client.ledger.embedded import EmbeddedIdentity, EmbeddedLedger
 from tests.attacks.scenes import RUNNING, refused, scene, story
 from tests.world import ORGANISATIONS, World
@@ -272,6 +272,17 @@ async def test_a_client_that_starts_under_its_new_key_goes_on_as_the_same_member
     fresh = world.client(ORG1, "fresh")
     await world.admins[ORG1].submit("Registry:allow", key_of(fresh))
     assert (await steps.register(fresh)).id == fresh.member_id
+
+
+@story
+async def test_a_client_that_has_left_goes_on_as_it_is_and_comes_back_by_registering():
+    world, holder = await held()
+    await world.mint(10_000)
+    await world.create()
+    await holder.ledger.submit("Registry:leave")
+    member, _ = await participant.join(holder.ledger, "job")
+    assert (member.id, member.status) == (holder.id, "left")
+    assert (await steps.register(holder.ledger)).status == "active"
 
 
 @pytest.mark.parametrize("phase", RUNNING)

@@ -59,8 +59,10 @@ def test_a_killed_chaincode_server_comes_back_and_its_peer_finds_it(network: Net
 def test_two_of_three_orderers_go_on(network: Network) -> None:
     network.keeper.stop("orderer0")
     until(lambda: put(network, "shape", "round", orderer=1) is None)
+    assert network.heights()["orderer0"] == -1
     network.keeper.restart("orderer0")
     until(lambda: put(network, "shape", "square", orderer=0) is None)
+    until(lambda: len(set(network.heights().values())) == 1)
 
 
 def test_an_orderer_that_hangs_is_started_again(network: Network) -> None:

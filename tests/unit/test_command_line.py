@@ -18,6 +18,7 @@ from fl_client import participant
 from fl_client.cli import app as root
 from fl_client.cli import session
 from fl_client.cli.app import app
+from fl_client.cli.network import blocks_of
 from fl_client.demo import run as demo
 from fl_client.errors import BadInput, CandorError, Refused, Unavailable
 from fl_client.participant import Share
@@ -130,6 +131,12 @@ def test_a_process_ends_with_one_sentence_and_no_traceback(place: Path, line: st
     assert done.stderr.startswith(("candor: ", "Usage: "))
 
 
+def test_an_orderer_that_stands_still_shows_in_the_status() -> None:
+    heights = {"orderer0": 12, "orderer1": 9, "orderer2": -1}
+    shown = [blocks_of(name, heights) for name in (*heights, "org1-peer")]
+    assert shown == ["12", "9, 3 behind", "no answer", ""]
+
+
 @pytest.mark.parametrize("code", [400, 403, 404, 409, 425, 429])
 def test_a_contracts_refusal_is_told_with_a_remedy(
     code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -144,6 +151,26 @@ def test_a_contracts_refusal_is_told_with_a_remedy(
     told = capsys.readouterr().err
     assert told.startswith(f"candor: refused ({code}): no. ")
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "command"),
+    [
+        (Refused(409, "the consortium is not founded yet: call Governance:init first"), "governance found"),
+        (Refused(403, "the organisation's admin has not allowed this key"), "member allow"),
+        (Refused(403, "the member is left"), "member register"),
+    ],
+)
+def test_a_refusal_names_the_command_that_is_missing(
+    refusal: Refused, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**_: object) -> None:
+        raise refusal
+
+    monkeypatch.setattr(root, "app", refuse)
+    with pytest.raises(SystemExit):
+        root.main()
+    assert capsys.readouterr().err.endswith(f"candor {command}\n")
 
 
 def test_a_network_out_of_reach_is_told_with_a_remedy(

@@ -15,6 +15,7 @@ from . import protos
 from .config import Config, verifies
 from .rwset import read_rwsets
 
+SYSTEM = frozenset({"qscc", "cscc", "lscc"})  # answer queries alone: peers take no transaction of theirs
 APPROVALS = "_lifecycle$_implicit_org_"  # where an organisation approves a chaincode's definition
 
 
@@ -39,13 +40,21 @@ class Envelopes:
 
     def __init__(self, channel: str) -> None:
         self._channel = channel
-        self._seen: set[str] = set()
+        self._block = -1
+        self._seen = set[str]()  # ids in blocks before
+        self._here, self._passed = set[str](), set[str]()  # ids in this block; those with nothing wrong
 
     def read(self, raw: bytes, config: Config, block: int, index: int, code: str) -> Transaction:
         """The transaction in an envelope; what cannot be read of it is a finding."""
+        if block != self._block:
+            self._block, self._seen = block, self._seen | self._here
+            self._here, self._passed = set(), set()
         faults = _Faults(block, "", code)
         try:
-            return self._read(raw, config, index, faults)
+            found = self._read(raw, config, index, faults)
+            if not faults.flag:
+                self._passed.add(faults.tx_id)
+            return found
         except (protos.DecodeError, ValueError, IndexError, UnicodeDecodeError) as fault:
             faults.add(Class.FORMAT, "BAD_PAYLOAD", f"the transaction cannot be read: {fault}")
             return Transaction(
@@ -113,20 +122,30 @@ class Envelopes:
         if header.channel_id != self._channel:
             what = "it is another channel's"
             faults.add(Class.PROPOSAL, "TARGET_CHAIN_NOT_FOUND", what, self._channel, header.channel_id)
-        if header.tx_id in self._seen:
+        if (
+            header.tx_id in self._seen or header.tx_id in self._passed
+        ):  # a broken copy in the same block takes nobody's place
             faults.add(Class.DUPLICATE, "DUPLICATE_TXID", "the transaction was in a block before")
-        self._seen.add(header.tx_id)
+        self._here.add(header.tx_id)
 
     @staticmethod
     def _called(header: Any, body: Any, result: Any, faults: _Faults) -> tuple[str, tuple[bytes, ...]]:
-        """The chaincode the signed proposal names, and the arguments."""
+        """The chaincode the signed proposal names, and the arguments.
+
+        It names it in its header. A call carries a name once more, which peers do not read: whoever writes
+        something else there has made a valid transaction.
+        """
         extension = protos.proposals.ChaincodeHeaderExtension.FromString(header.extension)
         proposal = protos.proposals.ChaincodeProposalPayload.FromString(body.chaincode_proposal_payload)
         call = protos.chaincodes.ChaincodeInvocationSpec.FromString(proposal.input).chaincode_spec
         name = extension.chaincode_id.name
-        if len({name, call.chaincode_id.name, result.chaincode_id.name}) > 1:
+        if name != result.chaincode_id.name:
             what = "proposal and answer name different chaincodes"
             faults.add(Class.PROPOSAL, "INVALID_CHAINCODE", what, name, result.chaincode_id.name)
+        elif name in SYSTEM:
+            faults.add(
+                Class.PROPOSAL, "INVALID_CHAINCODE", f"{name} is a part of the peer and changes nothing"
+            )
         return str(name), tuple(call.input.args)
 
 
@@ -142,10 +161,16 @@ def _check_creator(envelope: Any, creator: bytes, config: Config, faults: _Fault
 
 
 def _endorsers(endorsements: Any, endorsed: bytes, config: Config) -> tuple[str, ...]:
-    """The organisations whose peers validly signed exactly this answer."""
+    """The organisations whose peers validly signed exactly this answer.
+
+    Whoever submits a transaction can add to its endorsements what is none. Peers pass over it.
+    """
     found = set()
     for each in endorsements:
-        identity = protos.identities.SerializedIdentity.FromString(each.endorser)
+        try:
+            identity = protos.identities.SerializedIdentity.FromString(each.endorser)
+        except protos.DecodeError:
+            continue
         msp, pem = config.organisations.get(identity.mspid), identity.id_bytes
         if (
             msp

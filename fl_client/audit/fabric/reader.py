@@ -211,10 +211,10 @@ def _longer(raw: bytes, envelope: Any) -> bool:
 
     A block's hash is over all transactions in a row, so it does not tell where one ends: two that are glued
     together have the same hash, and as a protocol buffer only the last of them is there. Peers refuse that too
-    (Fabric, protoutil.VerifyTransactionsAreWellFormed).
+    (Fabric, protoutil.VerifyTransactionsAreWellFormed). A field that nobody knows belongs to its envelope: whoever
+    submits a transaction can add one, and it stays valid.
     """
-    alone = protos.common.Envelope(payload=envelope.payload, signature=envelope.signature)
-    return len(alone.SerializeToString()) != len(raw)
+    return len(envelope.SerializeToString()) != len(raw)
 
 
 def _type(envelope: Any) -> int:
