@@ -141,11 +141,11 @@ class Federation:
         held = await self.world.holdings()
         assert held.locks == held.escrows == 0
 
-    async def _tick(self) -> None:
-        """Time passes only while nobody acts."""
+    async def _tick(self, idle: float = 0.1) -> None:
+        """Time passes only while nobody acts for so many seconds."""
         watch = self.world.ledger(self.world.identities.issue("Org1MSP", "Watch"))
         while True:
-            if not await watch.changed(0.1):
+            if not await watch.changed(idle):
                 self.world.clock.time += 2
 
     def paid(self, place: int) -> list[int]:
