@@ -52,8 +52,8 @@ class Deliverer:
 
     _client_cert_path = None
 
-    def __init__(self, name: str, *sent: int | str | None) -> None:
-        self.name, self._sent = name, sent
+    def __init__(self, name: str, *sent: int | str | None, msp_id: str = "Org1MSP") -> None:
+        self.name, self._sent, self.msp_id = name, sent, msp_id
 
     def delivery(self, envelope: Any, scheduler: Any = None, filtered: bool = True) -> Stream:
         return Stream(self._sent)
