@@ -18,7 +18,7 @@ from fl_client.beacon import BeaconSource, open_beacon
 from fl_client.conduct import conduct
 from fl_client.connection import read_connection
 from fl_client.contracts import View
-from fl_client.errors import BadInput, CandorError, Disagreement
+from fl_client.errors import BadInput, CandorError, Disagreement, Unavailable
 from fl_client.journal import Journal
 from fl_client.ledger import Ledger, open_ledger
 from fl_client.public_views import PublicViews
@@ -77,11 +77,15 @@ def learner(share: Share, job: str = "") -> Learner:
 
 
 async def wait_for_job(ledger: Ledger, job: str, look: float = 0.5) -> Job:
-    """The job, as soon as its sponsor has created it."""
+    """The job, as soon as its sponsor has created it; peers that are not there meanwhile are waited for, too."""
     view = View(ledger)
-    while (found := await view.job(job)) is None:
+    while True:
+        try:
+            if (found := await view.job(job)) is not None:
+                return found
+        except (Disagreement, Unavailable) as fault:
+            log.warning("waiting for job %s: %s", job, fault)
         await ledger.changed(look)
-    return found
 
 
 async def join(ledger: Ledger, job: str) -> tuple[Member, Job]:
@@ -113,8 +117,13 @@ async def take_part(
 
 
 def check_public_set(seat: Seat) -> None:
-    """The job's public items must be the client's own; BadInput otherwise."""
-    own = cid.file_cid(seat.learner.public_set())
+    """The job's public items must be the client's own, as many as its rounds are drawn from; BadInput otherwise."""
+    own, many = cid.file_cid(seat.learner.public_set()), len(seat.learner.problem.public())
+    if many != seat.job.spec.public_items:
+        raise BadInput(
+            f"job {seat.job.id} draws from {seat.job.spec.public_items} public items, this client has {many}",
+            "Use the problem and the settings that the job's sponsor names",
+        )
     if own != seat.job.spec.public_set:
         raise BadInput(
             f"job {seat.job.id} is about the public set {seat.job.spec.public_set}, this client has {own}",
