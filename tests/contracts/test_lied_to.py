@@ -11,13 +11,16 @@ import msgspec
 import pytest
 
 from chaincode import cid
+from chaincode.beacon import Beacon
 from chaincode.records import Phase, RoundState
 from fl_client import agent
+from fl_client.beacon import DevBeacon
 from fl_client.errors import BadInput, CommitRejected, Unavailable
 from fl_client.ledger.base import Receipt
 from fl_client.ledger.embedded import EmbeddedLedger
 from fl_client.participant import check_public_set, wait_for_job
 from fl_client.steps import Seat
+from fl_client.store import DirectoryStore
 from tests.attacks.scenes import story
 from tests.contracts.test_guard import Watch
 from tests.contracts.test_view_agents import MEMBERS, Federation
@@ -113,6 +116,32 @@ async def test_a_lie_told_to_everybody_costs_a_moment(
     assert (state.phase, state.attempt, state.forfeited) == (Phase.FINAL, 1, [])
     assert [each.slashed for each in job.outcomes[0].values()] == [0] * MEMBERS
     assert all(liar.told for liar in liars)
+
+
+class Cut(DevBeacon):
+    """The beacon's nodes answer for what was and is, and for nothing far off."""
+
+    async def at(self, round: int) -> Beacon:
+        if self.info.time(round) > self.clock.now() + 200:
+            raise Unavailable("no drand node gave a beacon")
+        return await super().at(round)
+
+
+class Slow(DirectoryStore):
+    """Takes a moment."""
+
+    async def get(self, cid: str, *, limit: int) -> bytes:
+        await asyncio.sleep(0.02)
+        return await super().get(cid, limit=limit)
+
+
+@story
+async def test_while_no_beacon_node_answers_nobodys_view_counts_as_missing(tmp_path: Path) -> None:
+    job = await Federation.ready(tmp_path, rounds=2)
+    for seat in job.seats:
+        seat.beacons, seat.store = Cut(job.world.signer, seat.beacons.clock), Slow(tmp_path / "store")
+    await job.play()
+    assert [(state.aggregation_outcome, state.forfeited) for state in job.states] == [("majority", [])] * 2
 
 
 @story
