@@ -13,7 +13,7 @@ import msgspec
 from chaincode import cid
 from chaincode.records import Job, Member
 from fl_client import committee, steps
-from fl_client.agent import Agent
+from fl_client.agent import LOST, Agent
 from fl_client.beacon import BeaconSource, open_beacon
 from fl_client.conduct import conduct
 from fl_client.connection import read_connection
@@ -88,9 +88,19 @@ async def wait_for_job(ledger: Ledger, job: str, look: float = 0.5) -> Job:
         await ledger.changed(look)
 
 
+async def registered(ledger: Ledger, look: float = 0.5) -> Member:
+    """The member that this client is or becomes, also when its first transaction was lost."""
+    while True:
+        try:
+            return await steps.register(ledger)
+        except LOST as fault:
+            log.warning("registering: %s", fault)
+        await ledger.changed(look)
+
+
 async def join(ledger: Ledger, job: str) -> tuple[Member, Job]:
     """Become a member, and wait for the job."""
-    member = await steps.register(ledger)
+    member = await registered(ledger)
     log.info("registered as %s", member.id)
     return member, await wait_for_job(ledger, job)
 

@@ -12,19 +12,19 @@ import pytest
 
 from chaincode import cid
 from chaincode.beacon import Beacon
-from chaincode.records import Phase, RoundState
+from chaincode.records import Phase, Registration, RoundState
 from fl_client import agent
 from fl_client.beacon import DevBeacon
 from fl_client.errors import BadInput, CommitRejected, Unavailable
 from fl_client.ledger.base import Receipt
 from fl_client.ledger.embedded import EmbeddedLedger
-from fl_client.participant import check_public_set, wait_for_job
+from fl_client.participant import check_public_set, registered, wait_for_job
 from fl_client.steps import Seat
 from fl_client.store import DirectoryStore
 from tests.attacks.scenes import story
 from tests.contracts.test_guard import Watch
 from tests.contracts.test_view_agents import MEMBERS, Federation
-from tests.world import ORGANISATIONS
+from tests.world import ORGANISATIONS, World
 
 TERMS: dict[str, Any] = {
     "agree_view": False,
@@ -175,6 +175,16 @@ async def test_a_guard_goes_on_when_its_peers_are_back(tmp_path: Path) -> None:
     async with asyncio.timeout(10):
         await guard.run()
     assert {"Jobs:round", "Jobs:escrow"} <= away.told
+
+
+@story
+async def test_a_client_whose_registration_was_lost_registers_again() -> None:
+    world = World(registration=Registration(pre_known=False))
+    await world.found()
+    client = Rejected(world.client(ORGANISATIONS[0], "newcomer"))
+    async with asyncio.timeout(10):
+        assert (await registered(client, look=0.01)).id == client.member_id
+    assert client.told == {"Registry:register"}
 
 
 @story

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -143,7 +144,7 @@ class FabricLedger(Ledger):
             if future.done():
                 return future.result()
             if sending.done():
-                sending.result()  # raises: it ends by an error alone
+                sending.result()  # raises: without an outcome it ends by an error alone
             outcome = await self._outcome(tx_id)
             if outcome is None:
                 raise CommitTimeout(tx_id)
@@ -160,18 +161,21 @@ class FabricLedger(Ledger):
 
         It cannot commit twice, since a second copy is marked DUPLICATE_TXID. From the second
         time on, peers are asked too: the one whose blocks are followed may hang. Where that is
-        another organisation's, they are asked all the time.
+        another organisation's, they are asked all the time. Each time another orderer comes first:
+        one may take everything and pass on nothing.
         """
-        while not future.done():
+        for turn in itertools.count(self._orderers.turn()):
             again = time.monotonic() + _RESEND
             with contextlib.suppress(Unavailable):
-                await self._orderers.broadcast(envelope)
-            while not future.done():
+                await self._orderers.broadcast(envelope, turn)
+            while True:
                 left = max(0.0, again - time.monotonic())
                 await asyncio.sleep(left if self._follower.at_home else min(left, _ASK))
                 outcome = await self._outcome(tx_id)
                 if outcome is not None and not future.done():
                     future.set_result(outcome)
+                if future.done():
+                    return
                 if time.monotonic() >= again:
                     break
 
