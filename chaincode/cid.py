@@ -8,7 +8,7 @@ tree of 1 MiB raw leaves with at most 1,024 links a node, equal to
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 LEAF_BYTES = 1 << 20
@@ -43,12 +43,37 @@ def raw_cid(data: bytes) -> str:
     return str(Cid("raw", hashlib.sha256(data).digest()))
 
 
+class Hashing:
+    """The CID of a file that comes in chunks of any size, of which it keeps at most 1 MiB."""
+
+    def __init__(self) -> None:
+        self._leaves: list[_Node] = []
+        self._pending = bytearray()
+
+    def update(self, chunk: bytes) -> None:
+        """The file's next bytes."""
+        self._pending += chunk
+        start = 0
+        while len(self._pending) - start >= LEAF_BYTES:
+            self._leaves.append(_leaf(bytes(self._pending[start : start + LEAF_BYTES])))
+            start += LEAF_BYTES
+        del self._pending[:start]
+
+    def cid(self) -> str:
+        """That of all bytes until now; an empty file is one empty leaf."""
+        last = [_leaf(bytes(self._pending))] if self._pending or not self._leaves else []
+        level = [*self._leaves, *last]
+        while len(level) > 1:
+            level = [_parent(level[i : i + LINKS]) for i in range(0, len(level), LINKS)]
+        return str(level[0].cid)
+
+
 def file_cid(data: bytes | Iterable[bytes]) -> str:
     """CID of a file given whole or as chunks of any size; at most 1 MiB gives the raw CID."""
-    level = [_leaf(leaf) for leaf in _leaves([data] if isinstance(data, bytes) else data)]
-    while len(level) > 1:
-        level = [_parent(level[i : i + LINKS]) for i in range(0, len(level), LINKS)]
-    return str(level[0].cid)
+    found = Hashing()
+    for chunk in [data] if isinstance(data, bytes) else data:
+        found.update(chunk)
+    return found.cid()
 
 
 def parse(cid: str) -> Cid:
@@ -81,22 +106,6 @@ def check(cid: str, data: bytes | Iterable[bytes]) -> None:
 
 def _binary(cid: Cid) -> bytes:
     return bytes([1, _CODES[cid.codec], 0x12, 0x20]) + cid.digest
-
-
-def _leaves(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut into leaves of exactly 1 MiB but for the last; an empty file is one empty leaf."""
-    pending = bytearray()
-    first = True
-    for chunk in chunks:
-        pending += chunk
-        start = 0
-        while len(pending) - start >= LEAF_BYTES:
-            yield bytes(pending[start : start + LEAF_BYTES])
-            start += LEAF_BYTES
-            first = False
-        del pending[:start]
-    if pending or first:
-        yield bytes(pending)
 
 
 def _leaf(data: bytes) -> _Node:

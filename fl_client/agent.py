@@ -12,6 +12,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from chaincode.records import Phase, RoundState
 from fl_client import steps
@@ -19,6 +20,7 @@ from fl_client.committee import Aggregator
 from fl_client.errors import (
     BadBeacon,
     CandorError,
+    CommitRejected,
     CommitTimeout,
     Corrupt,
     Disagreement,
@@ -30,9 +32,12 @@ from fl_client.errors import (
 )
 from fl_client.steps import Seat
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 STORED = (NotStored, TooLarge, Corrupt)  # what others have put into the store, or not
-PASSING = (BadBeacon, ReadConflict, CommitTimeout, Disagreement, Unavailable, *STORED)
+LOST = (ReadConflict, CommitRejected, CommitTimeout)  # an endorser or an orderer that lies may be behind it
+PASSING = (BadBeacon, Disagreement, Unavailable, *LOST, *STORED)
+AHEAD = 30.0  # seconds after which a round is looked at anew while its beacon is waited for
 
 
 class Agent:
@@ -64,31 +69,38 @@ class Agent:
                 log.info("round %d: %s", number, state.phase)
                 return state
             try:
-                await self._done_with(number, self._step(number, state))
+                await self._done_with(number, self._step(number, state), final=_joins(state))
             except Refused:
-                if state is None and await self.seat.view.cancelled(self.seat.job.id):
+                if state is None and await self._asked(lambda: self.seat.view.cancelled(self.seat.job.id)):
                     return None
                 raise
             await self.seat.ledger.changed(self._look)
 
     async def _state(self, number: int) -> RoundState | None:
+        return await self._asked(lambda: self.seat.view.round(self.seat.job.id, number))
+
+    async def _asked(self, query: Callable[[], Awaitable[T]]) -> T:
+        """The answer, once somebody gives one."""
         while True:
             try:
-                return await self.seat.view.round(self.seat.job.id, number)
-            except Unavailable as fault:
-                log.warning("round %d: %s", number, fault)
+                return await query()
+            except PASSING as fault:
+                log.warning("%s", fault)
                 await asyncio.sleep(self._look)
 
     @staticmethod
-    async def _done_with(number: int, step: Awaitable[object]) -> bool:
-        """Whether a step was done, and was due; what may pass is tried again at the next look, a final refusal is
-        the agent's end."""
+    async def _done_with(number: int, step: Awaitable[object], *, final: bool = False) -> bool:
+        """Whether a step was done, and was due; what may pass is tried again at the next look.
+
+        A final refusal is the agent's end where `final`. After its commit it may have lost nothing yet but a step
+        that it took on one peer's word: it looks again, and its next step may be its reveal.
+        """
         try:
             return await step is not False
         except Refused as refusal:
-            if refusal.final:
+            if refusal.final and final:
                 raise
-            log.debug("round %d: %s", number, refusal)
+            log.log(logging.WARNING if refusal.final else logging.DEBUG, "round %d: %s", number, refusal)
         except PASSING as fault:
             log.info("round %d: %s", number, fault)
         return False
@@ -102,34 +114,47 @@ class Agent:
             return
         match state.phase:
             case Phase.COMMIT if await self._still_to(state, "commit"):
-                if await self._done_with(number, steps.commit(seat, state)):
-                    self._did(state, "commit")
-                else:
+                if not await self._done_with(number, self._commit(state), final=True):
                     await self._push(number, state, lambda: steps.close(seat, state))
             case Phase.COMMIT:
                 await self._push(number, state, lambda: steps.close(seat, state))
             case Phase.CLOSED:
-                await seat.beacons.at(state.pairing_round)
+                await self._beacon(state.pairing_round)
                 await self._push(number, state, lambda: steps.pair(seat, state))
             case Phase.REVEAL if await self._still_to(state, "reveal"):
                 await steps.reveal(seat, state)
-                self._did(state, "reveal")
+                log.info("round %d: reveal done", number)
             case Phase.REVEAL:
                 await self._push(number, state, lambda: steps.seal(seat, state))
             case Phase.SEALED:
-                await seat.beacons.at(state.sampling_round)
+                await self._beacon(state.sampling_round)
                 await self._push(number, state, lambda: steps.settle(seat, state))
             case Phase.SETTLED:
                 await self._push(number, state, lambda: steps.begin(seat, state))
             case Phase.AGGREGATE if not await self._done_with(number, self._aggregator.act(state)):
                 await self._push(number, state, lambda: self._aggregator.finalise(state))
 
-    def _did(self, state: RoundState, step: str) -> None:
-        self._done.add(_key(state, step))
-        log.info("round %d: %s done", state.round, step)
+    async def _commit(self, state: RoundState) -> None:
+        """Take part in the round, unless its organisation's places are taken: then it is left to others."""
+        try:
+            await steps.commit(self.seat, state)
+            log.info("round %d: commit done", state.round)
+        except Refused as refusal:
+            if refusal.code != 422:
+                raise
+            log.warning("round %d: it goes on without this client: %s", state.round, refusal)
+            self._done.add(_key(state, "commit"))
+
+    async def _beacon(self, round: int) -> None:
+        """Wait for it, but not for ever: the peer that named it may have lied."""
+        try:
+            async with asyncio.timeout(AHEAD):
+                await self.seat.beacons.at(round)
+        except TimeoutError:
+            raise Unavailable(f"beacon {round} does not exist yet") from None
 
     async def _still_to(self, state: RoundState, step: str) -> bool:
-        """Whether the client's own commit or reveal is due, asked of the chain once it has been done."""
+        """Whether the client's own commit or reveal is due: only the chain knows that it has been done."""
         if _key(state, step) in self._done:
             return False
         view, job, me = self.seat.view, self.seat.job, self.seat.me
@@ -169,6 +194,11 @@ class Agent:
             await check
         except CandorError as fault:
             log.warning("cannot check the aggregate: %s", fault)
+
+
+def _joins(state: RoundState | None) -> bool:
+    """Whether the client has nothing at stake in the round yet."""
+    return state is None or state.phase is Phase.COMMIT
 
 
 def _key(state: RoundState, step: str) -> str:

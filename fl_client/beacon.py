@@ -19,6 +19,7 @@ from fl_client.connection import Connection
 from fl_client.errors import BadBeacon, BadInput, CandorError, Unavailable
 
 _log = logging.getLogger(__name__)
+_LONGEST = 4096  # bytes of a node's answer
 
 
 class Clock(Protocol):
@@ -126,7 +127,7 @@ class DrandBeacon(BeaconSource):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.info, self.clock = info, clock or SystemClock()
-        self._urls, self._patience = list(urls), patience
+        self._urls, self._timeout, self._patience = list(urls), timeout, patience
         self._http = httpx.AsyncClient(timeout=timeout, trust_env=False, transport=transport)
 
     async def latest(self) -> Beacon:
@@ -180,18 +181,25 @@ class DrandBeacon(BeaconSource):
 
     async def _fetch(self, url: str, which: str) -> Beacon:
         try:
-            answer = await self._http.get(f"{url}/public/{which}")
-        except httpx.HTTPError as error:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._http.stream("GET", f"{url}/public/{which}") as answer,
+            ):
+                if answer.status_code != 200:
+                    raise _NotYet(f"drand node {url} answers {answer.status_code} for round {which}")
+                content = await _short(answer)
+        except (TimeoutError, httpx.HTTPError) as error:
             raise Unavailable(f"drand node {url} does not answer: {error!r}") from error
-        if answer.status_code != 200:
-            raise _NotYet(f"drand node {url} answers {answer.status_code} for round {which}")
         try:
-            published = msgspec.json.decode(answer.content, type=_Published)
+            published = msgspec.json.decode(content, type=_Published)
             beacon = Beacon(published.round, published.signature)
             beacons.verify(self.info, beacon)
             if which not in ("latest", str(beacon.round)):
                 raise ValueError(f"it sent round {beacon.round} for round {which}")
-        except ValueError as error:  # msgspec's and chaincode.beacon's errors are ValueErrors
+        except (
+            ValueError,
+            OverflowError,
+        ) as error:  # msgspec's and chaincode.beacon's errors are ValueErrors
             _log.warning("drand node %s sent a beacon that cannot be used: %s", url, error)
             raise BadBeacon(f"drand node {url} sent a bad beacon: {error}") from error
         return beacon
@@ -206,6 +214,16 @@ class _Published(msgspec.Struct):
 
     round: int
     signature: str
+
+
+async def _short(answer: httpx.Response) -> bytes:
+    """The body, as far as a beacon's can go: what is longer is none."""
+    data = bytearray()
+    async for chunk in answer.aiter_bytes(_LONGEST):
+        data += chunk
+        if len(data) > _LONGEST:
+            break
+    return bytes(data)
 
 
 def _worst(errors: Sequence[CandorError]) -> CandorError:

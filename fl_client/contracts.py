@@ -20,7 +20,7 @@ from chaincode.records import (
     RoundState,
 )
 from fl_client import wallet
-from fl_client.errors import Refused
+from fl_client.errors import Disagreement, Refused
 from fl_client.ledger.base import Ledger
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ L = TypeVar("L", CreditLine, StatementLine)
 
 
 class View:
-    """Typed reads through one ledger."""
+    """Typed reads through one ledger. Disagreement: a peer's answer is none that the contracts give."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -79,12 +79,12 @@ class View:
 
     async def agreed_round(self, job: str, round: int) -> RoundState:
         """A round's state, the same from peers of more than half of the organisations."""
-        return msgspec.json.decode(await self.ledger.agree("Rounds:get", job, round), type=RoundState)
+        return _decoded("Rounds:get", await self.ledger.agree("Rounds:get", job, round), RoundState)
 
     async def agreed_participants(self, job: str, round: int) -> list[str]:
         """The same, the same list from peers of more than half of the organisations."""
         raw = await self.ledger.agree("Rounds:participants", job, round)
-        return msgspec.json.decode(raw, type=list[str])
+        return _decoded("Rounds:participants", raw, list[str])
 
     async def reveals(self, job: str, round: int) -> dict[str, Reveal]:
         """Who has revealed what."""
@@ -161,7 +161,7 @@ class View:
                 return lines
 
     async def _get(self, kind: type[T], transaction: str, *args: Any) -> T:
-        return msgspec.json.decode(await self.ledger.evaluate(transaction, *args), type=kind)
+        return _decoded(transaction, await self.ledger.evaluate(transaction, *args), kind)
 
     async def _find(self, kind: type[T], transaction: str, *args: Any) -> T | None:
         try:
@@ -170,3 +170,10 @@ class View:
             if refusal.code == 404:
                 return None
             raise
+
+
+def _decoded(transaction: str, raw: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.DecodeError as fault:
+        raise Disagreement(f"a peer's answer to {transaction} is none: {fault}") from fault

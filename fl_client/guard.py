@@ -14,7 +14,7 @@ from chaincode import report, scoring
 from chaincode.records import Job, Phase, Reveal, RoundState
 from fl_client.beacon import BeaconSource
 from fl_client.contracts import View
-from fl_client.errors import CandorError, Corrupt, NotStored, Refused, TooLarge
+from fl_client.errors import CandorError, Corrupt, Disagreement, NotStored, Refused, TooLarge, Unavailable
 from fl_client.ledger.base import Ledger
 from fl_client.store.base import Store
 
@@ -36,13 +36,19 @@ class Guard:
 
     async def run(self) -> None:
         """Until the job is over."""
-        while True:
+        while not await self._over():
+            await self._ledger.changed(self._look)
+
+    async def _over(self) -> bool:
+        """Look once; whether there will be nothing more to look at."""
+        try:
             state = await self._view.last_round(self._job.id)
             if state is not None:
                 await self.look_at(state)
-            if (state is None or state.phase.over) and not await self._view.escrow(self._job.id):
-                return
-            await self._ledger.changed(self._look)
+            return (state is None or state.phase.over) and not await self._view.escrow(self._job.id)
+        except (Disagreement, Unavailable) as fault:  # peers that are not there may be back at the next look
+            log.warning("job %s: %s", self._job.id, fault)
+            return False
 
     async def look_at(self, state: RoundState) -> None:
         """Vote and have votes counted, if it is time for either."""

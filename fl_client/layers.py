@@ -19,7 +19,7 @@ from chaincode import cid as cids
 from chaincode.records import Reason, RoundState, Stage
 from chaincode.scoring import organisation
 from fl_client import aggregator, inside
-from fl_client.errors import CandorError, Disagreement, NotStored, Refused
+from fl_client.errors import CandorError, Disagreement, NotStored, Refused, TooLarge
 from fl_client.inside import Inside, Inspection
 from fl_client.steps import Seat, counted
 from fl_client.training import parameters
@@ -229,10 +229,12 @@ class Layers:
 
     async def _bring(self, state: RoundState, members: Mapping[str, str]) -> set[str]:
         """Have the own node fetch what it lacks, all at once; whose update has not come in time."""
-        seat = self.seat
-        tasks = {m: asyncio.create_task(seat.store.bring(cid)) for m, cid in sorted(members.items())}
+        seat, limit = self.seat, self.seat.job.spec.model_bytes
+        tasks = {
+            m: asyncio.create_task(seat.store.bring(cid, limit=limit)) for m, cid in sorted(members.items())
+        }
         await finished(seat, tasks.values(), patience(seat, state))
-        return {m for m, task in tasks.items() if not task.done() or task.exception() is not None}
+        return {m for m, task in tasks.items() if not task.done() or _missing(task.exception())}
 
     async def _model(self, state: RoundState) -> bytes:
         if self._latest[0] != state.model:
@@ -270,6 +272,11 @@ def _vouched(name: str, duty: Mapping[str, str], said: Members) -> bool:
     """Whether a member of the organisation and the seat whose duty it is have spoken of its updates."""
     who = said.get(name, {})
     return duty.get(name) in who and any(organisation(member) == name for member in who)
+
+
+def _missing(fault: BaseException | None) -> bool:
+    """Whether it tells of content that was not to be had, not of too much of it: that is said when it is looked at."""
+    return fault is not None and not isinstance(fault, TooLarge)
 
 
 def _fits(partial: bytes, model: bytes) -> bool:

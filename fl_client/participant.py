@@ -13,12 +13,12 @@ import msgspec
 from chaincode import cid
 from chaincode.records import Job, Member
 from fl_client import committee, steps
-from fl_client.agent import Agent
+from fl_client.agent import LOST, Agent
 from fl_client.beacon import BeaconSource, open_beacon
 from fl_client.conduct import conduct
 from fl_client.connection import read_connection
 from fl_client.contracts import View
-from fl_client.errors import BadInput, CandorError, Disagreement
+from fl_client.errors import BadInput, CandorError, Disagreement, Unavailable
 from fl_client.journal import Journal
 from fl_client.ledger import Ledger, open_ledger
 from fl_client.public_views import PublicViews
@@ -77,11 +77,25 @@ def learner(share: Share, job: str = "") -> Learner:
 
 
 async def wait_for_job(ledger: Ledger, job: str, look: float = 0.5) -> Job:
-    """The job, as soon as its sponsor has created it."""
+    """The job, as soon as its sponsor has created it; peers that are not there meanwhile are waited for, too."""
     view = View(ledger)
-    while (found := await view.job(job)) is None:
+    while True:
+        try:
+            if (found := await view.job(job)) is not None:
+                return found
+        except (Disagreement, Unavailable) as fault:
+            log.warning("waiting for job %s: %s", job, fault)
         await ledger.changed(look)
-    return found
+
+
+async def registered(ledger: Ledger, look: float = 0.5) -> Member:
+    """The member that this client is or becomes, also when its first transaction was lost."""
+    while True:
+        try:
+            return await View(ledger).me() or await steps.register(ledger)
+        except LOST as fault:
+            log.warning("registering: %s", fault)
+        await ledger.changed(look)
 
 
 async def join(ledger: Ledger, job: str) -> tuple[Member, Job]:
@@ -89,7 +103,7 @@ async def join(ledger: Ledger, job: str) -> tuple[Member, Job]:
 
     Who has left is not brought back: started again in the middle of a round, it goes on with that alone.
     """
-    member = await View(ledger).me() or await steps.register(ledger)
+    member = await registered(ledger)
     log.info("registered as %s", member.id)
     return member, await wait_for_job(ledger, job)
 
@@ -116,8 +130,13 @@ async def take_part(
 
 
 def check_public_set(seat: Seat) -> None:
-    """The job's public items must be the client's own; BadInput otherwise."""
-    own = cid.file_cid(seat.learner.public_set())
+    """The job's public items must be the client's own, as many as its rounds are drawn from; BadInput otherwise."""
+    own, many = cid.file_cid(seat.learner.public_set()), len(seat.learner.problem.public())
+    if many != seat.job.spec.public_items:
+        raise BadInput(
+            f"job {seat.job.id} draws from {seat.job.spec.public_items} public items, this client has {many}",
+            "Use the problem and the settings that the job's sponsor names",
+        )
     if own != seat.job.spec.public_set:
         raise BadInput(
             f"job {seat.job.id} is about the public set {seat.job.spec.public_set}, this client has {own}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chaincode import cid, committees
 from chaincode import view as views
@@ -18,6 +18,7 @@ from chaincode.records import RoundState
 from fl_client.errors import CandorError, Disagreement, NotStored
 from fl_client.training import parameters
 from fl_client.training.views import public_view
+from fl_client.waiting import finished
 
 if TYPE_CHECKING:
     from fl_client.steps import Seat
@@ -144,16 +145,12 @@ class PublicViews:
     async def _fetch(self, names: Mapping[str, str], until: int | None = None) -> dict[str, bytes]:
         """Contents by member, without those that cannot be had, or not before beacon `until`."""
         tasks = {member: asyncio.create_task(self._get(name)) for member, name in sorted(names.items())}
-        late = asyncio.create_task(self.seat.beacons.at(until)) if until is not None else None
-        everything = asyncio.gather(*tasks.values())
         try:
-            waiting: set[asyncio.Future[Any]] = {everything, *([late] if late else [])}
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            await finished(self.seat, tasks.values(), until)
             found = {m: task.result() if task.done() else None for m, task in tasks.items()}
         finally:
-            everything.cancel()
-            if late:
-                late.cancel()
+            for task in tasks.values():
+                task.cancel()
         return {member: data for member, data in found.items() if data is not None}
 
     async def _get(self, name: str) -> bytes | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaincode.records import Reason, RoundState
 from fl_client.errors import CandorError, TooLarge
-from fl_client.steps import Seat
+
+if TYPE_CHECKING:
+    from fl_client.steps import Seat
 
 log = logging.getLogger(__name__)
 

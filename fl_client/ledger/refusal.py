@@ -22,6 +22,6 @@ def parse_refusal(status: int, message: str) -> Refused:
     """
     try:
         refusal = msgspec.json.decode(message.encode(), type=_Refusal)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):  # a lying peer's
         return Refused(status, message)
     return Refused(status, refusal.message, refusal.details)

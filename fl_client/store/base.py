@@ -39,11 +39,12 @@ class Store(ABC):
         """Keep ``data`` in the own organisation alone; the others have it when they ask for it. Else as ``put``."""
         return await self.put(data)
 
-    async def bring(self, cid: str) -> None:
-        """Have all of another organisation's content in the own one, and not one byte of it here.
+    async def bring(self, cid: str, *, limit: int) -> None:
+        """Have all of another organisation's content in the own one, at most ``limit`` bytes, and keep none here.
 
-        Raises: NotStored, BadInput, Unavailable.
+        Raises: as ``get``.
         """
+        await self.get(cid, limit=limit)
         await self.pin(cid)
 
     async def __aenter__(self) -> Self:
@@ -83,8 +84,12 @@ async def checked(cid: str, data: bytes, limit: int) -> bytes:
     if len(data) > limit:
         raise too_large(cid, limit)
     if await name(data) != cid:
-        raise Corrupt(f"the bytes served for {cid} do not hash to it", "Ask another organisation's store")
+        raise corrupt(cid)
     return data
+
+
+def corrupt(cid: str) -> Corrupt:
+    return Corrupt(f"the bytes served for {cid} do not hash to it", "Ask another organisation's store")
 
 
 def too_large(cid: str, limit: int) -> TooLarge:

@@ -38,6 +38,11 @@ class DirectoryStore(Store):
         with self._disk_errors(cid):
             (self._path / canonical(cid)).stat()
 
+    async def bring(self, cid: str, *, limit: int) -> None:
+        with self._disk_errors(cid):
+            if (self._path / canonical(cid)).stat().st_size > limit:
+                raise too_large(cid, limit)
+
     @contextmanager
     def _disk_errors(self, cid: str = "") -> Iterator[None]:
         """The operating system's errors as ours."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import httpx
 from chaincode import cid as cids
 from fl_client.errors import BadInput, Corrupt, NotStored, Unavailable
 
-from .base import Store, canonical, checked, name, too_large
+from .base import Store, canonical, checked, corrupt, name, too_large
 
 _ADD = {
     "cid-version": "1",
@@ -75,22 +76,10 @@ class IpfsStore(Store):
         return cid
 
     async def get(self, cid: str, *, limit: int) -> bytes:
-        if canonical(cid) == _EMPTY:
-            return b""
-        # kubo's own time-out would cut off a transfer that goes on, and call it complete
-        query = {"arg": cid, "length": str(limit + 1)}
-        patience = httpx.Timeout(self._timeout, read=self._find)
-        try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._kubo.stream("POST", "/cat", params=query, timeout=patience) as answer,
-            ):
-                if answer.status_code != 200:
-                    raise self._kubo_error(cid, (await answer.aread()).decode(errors="replace"))
-                data = await _read(answer, cid, limit)
-        except (TimeoutError, httpx.HTTPError) as error:
-            raise self._lost(cid, error) from error
-        return await checked(cid, data, limit)
+        data = bytearray()
+        if canonical(cid) != _EMPTY:
+            await self._cat(cid, limit, data.extend)
+        return await checked(cid, bytes(data), limit)
 
     async def pin(self, cid: str) -> None:
         if canonical(cid) == _EMPTY:
@@ -104,10 +93,15 @@ class IpfsStore(Store):
         except TimeoutError as error:
             raise NotStored(f"the cluster could not pin {cid} in {self._timeout:.0f} s") from error
 
-    async def bring(self, cid: str) -> None:
+    async def bring(self, cid: str, *, limit: int) -> None:
+        """Read through once: a pin fetches whatever is linked, so only what is known to be small and canonical gets
+        one."""
         if canonical(cid) == _EMPTY:
             return
-        await self._locate(cid)
+        seen = cids.Hashing()
+        await self._cat(cid, limit, seen.update)
+        if seen.cid() != cid:
+            raise corrupt(cid)
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await self._kubo.post("/pin/add", params={"arg": cid, "recursive": "true"})
@@ -120,6 +114,26 @@ class IpfsStore(Store):
         await self._kubo.aclose()
         await self._cluster.aclose()
 
+    async def _cat(self, cid: str, limit: int, take: Callable[[bytes], None]) -> None:
+        """Hand over the content's bytes as they come. TooLarge: they are more than ``limit``."""
+        # kubo's own time-out would cut off a transfer that goes on, and call it complete
+        query = {"arg": cid, "length": str(limit + 1)}
+        patience, taken = httpx.Timeout(self._timeout, read=self._find), 0
+        try:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._kubo.stream("POST", "/cat", params=query, timeout=patience) as answer,
+            ):
+                if answer.status_code != 200:
+                    raise self._kubo_error(cid, (await answer.aread()).decode(errors="replace"))
+                async for chunk in answer.aiter_bytes():
+                    taken += len(chunk)
+                    if taken > limit:
+                        raise too_large(cid, limit)
+                    take(chunk)
+        except (TimeoutError, httpx.HTTPError) as error:
+            raise self._lost(cid, error) from error
+
     async def _add(self, data: bytes) -> str:
         """Hand the bytes to kubo; returns the CID it gave them."""
         try:
@@ -129,7 +143,10 @@ class IpfsStore(Store):
             raise self._silent(f"did not take {len(data)} bytes: {error!r}") from error
         if answer.status_code != 200:
             raise self._silent(f"did not take {len(data)} bytes: {_message(answer.text)}")
-        return str(json.loads(answer.text.splitlines()[-1])["Hash"])
+        try:
+            return str(json.loads(answer.text.splitlines()[-1])["Hash"])
+        except (ValueError, LookupError, TypeError) as error:  # it had said 200 before its disk was full
+            raise self._silent(f"did not take {len(data)} bytes: {_message(answer.text)!r}") from error
 
     async def _locate(self, cid: str) -> None:
         """Have kubo find the content's first block."""
@@ -147,7 +164,11 @@ class IpfsStore(Store):
 
     async def _is_pinned(self, cid: str) -> bool:
         answer = await self._ask_cluster("GET", f"/pins/{cid}", local="true")
-        return any(peer.get("status") == "pinned" for peer in answer.json().get("peer_map", {}).values())
+        try:
+            peers = answer.json().get("peer_map") or {}
+            return any(peer.get("status") == "pinned" for peer in peers.values())
+        except (ValueError, AttributeError) as error:
+            raise Unavailable(f"the IPFS cluster's answer is none: {answer.text[:80]!r}") from error
 
     async def _ask_cluster(self, method: str, path: str, **query: str) -> httpx.Response:
         """A cluster that starts refuses connections, then answers 500 until its kubo is there: try again."""
@@ -203,15 +224,6 @@ class IpfsStore(Store):
 
     def _silent(self, what: str) -> Unavailable:
         return Unavailable(f"kubo at {self._socket} {what}", "Check that the organisation's kubo is running")
-
-
-async def _read(answer: httpx.Response, cid: str, limit: int) -> bytes:
-    data = bytearray()
-    async for chunk in answer.aiter_bytes():
-        data += chunk
-        if len(data) > limit:
-            raise too_large(cid, limit)
-    return bytes(data)
 
 
 def _message(text: str) -> str:

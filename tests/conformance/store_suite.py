@@ -72,6 +72,7 @@ class StoreSuite:
                 cid = await own.put(os.urandom(size))
                 await fails(TooLarge, own.get(cid, limit=size - 1))
                 await fails(TooLarge, other.get(cid, limit=0))
+                await fails(TooLarge, other.bring(cid, limit=size - 1))
 
         stores.run(check)
 
@@ -81,7 +82,7 @@ class StoreSuite:
             error = await fails(NotStored, own.get(missing, limit=10))
             assert missing in str(error)
             await fails(NotStored, own.pin(missing))
-            await fails(NotStored, own.bring(missing))
+            await fails(NotStored, own.bring(missing, limit=10))
 
         stores.run(check)
 
@@ -114,7 +115,7 @@ class StoreSuite:
                 data = os.urandom(size)
                 cid = await own.keep(data)
                 assert cid == cids.file_cid(data)
-                await other.bring(cid)
+                await other.bring(cid, limit=len(data))
                 assert await other.get(cid, limit=size) == data
 
         stores.run(check)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
 import pytest
@@ -113,6 +113,23 @@ class TestDrandBeacon(BeaconSuite):
         assert newest.round >= signer().info.round_at(int(START))
         behind = source_of(signer(), now, honest(signer(), now, lag=9), honest(signer(), now, lag=5), None)
         assert run(lambda: behind, lambda source: source.latest()).round <= newest.round + 5
+
+    def test_a_node_that_never_stops_sending_is_passed_over(self) -> None:
+        async def endless() -> AsyncIterator[bytes]:
+            while True:
+                yield bytes(1000)
+                await asyncio.sleep(0.01)
+
+        now = clock()
+        source = source_of(
+            signer(), now, lambda _: httpx.Response(200, content=endless()), honest(signer(), now)
+        )
+
+        async def soon(source: BeaconSource) -> Beacon:
+            async with asyncio.timeout(10):
+                return await source.at(7)
+
+        assert run(lambda: source, soon).round == 7
 
     def test_a_stalled_chain_is_waited_for_and_dead_nodes_are_not(self) -> None:
         now = clock()

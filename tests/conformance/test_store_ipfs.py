@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from store_suite import MEBI, Stores, StoreSuite, fails
 
 from chaincode import cid as cids
 from fl_client.connection import StoreAddress, read_connection
-from fl_client.errors import BadInput, NotStored, Unavailable
+from fl_client.errors import BadInput, CandorError, NotStored, TooLarge, Unavailable
 from fl_client.store import IpfsStore
 from fl_client.store.base import Store
 from network.network import Network
@@ -54,6 +55,34 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IpfsStores]:
         yield IpfsStores(network)
     finally:
         network.down()
+
+
+class Hostile:
+    """An organisation that puts blocks of its own making into its kubo."""
+
+    def __init__(self, kubo: Path) -> None:
+        transport = httpx.AsyncHTTPTransport(uds=str(kubo))
+        self._kubo = httpx.AsyncClient(transport=transport, base_url="http://kubo/api/v0")
+
+    async def block(self, data: bytes, codec: str = "dag-pb") -> str:
+        form = {"cid-codec": codec, "mhtype": "sha2-256", "allow-big-block": "true"}
+        answer = await self._kubo.post("/block/put", params=form, files={"data": data})
+        return str(answer.raise_for_status().json()["Key"])
+
+    async def has(self, cid: str) -> bool:
+        """Whether the block is here, asking nobody else."""
+        answer = await self._kubo.post("/block/stat", params={"arg": cid, "offline": "true"})
+        return answer.status_code == 200
+
+
+def node(children: list[str], sizes: list[int], inline: bytes = b"", claimed: int | None = None) -> bytes:
+    """A file's node of these children: what it says of their sizes need not be true."""
+    named = (cids._field(1, cids._binary(cids.parse(child))) for child in children)
+    links = (cids._field(2, name + b"\x12\x00\x18" + cids._varint(1)) for name in named)
+    size = len(inline) + sum(sizes) if claimed is None else claimed
+    data = b"\x08\x02" + (cids._field(2, inline) if inline else b"") + b"\x18" + cids._varint(size)
+    data += b"".join(b"\x20" + cids._varint(each) for each in sizes)
+    return b"".join(links) + cids._field(1, data)
 
 
 class TestIpfsStore(StoreSuite):
@@ -137,5 +166,38 @@ class TestIpfsStore(StoreSuite):
                     assert time.monotonic() < deadline
                     await asyncio.sleep(0.2)
             assert await own.get(before, limit=100) == b"before the restart"
+
+        stores.run(check)
+
+    def test_trees_of_a_hostile_make_are_told_apart_and_fill_no_disk(self, stores: IpfsStores) -> None:
+        """Links that multiply, hide, lead nowhere or on and on, and sizes that are not true."""
+
+        async def check(own: Store, other: Store) -> None:
+            hostile, honest = (Hostile(stores.address(i).kubo) for i in (0, 1))
+            leaf = await hostile.block(bytes(MEBI), "raw")
+            laughs, size = leaf, MEBI
+            for _ in range(5):
+                laughs, size = await hostile.block(node([laughs] * 100, [size] * 100)), size * 100
+            hidden = [await hostile.block(os.urandom(MEBI), "raw") for _ in range(40)]
+            small = await hostile.block(node(hidden, [0] * 40, b"small"))
+            deep = await hostile.block(node([], [], b"deep"))
+            for _ in range(500):
+                deep = await hostile.block(node([deep], [4]))
+            lost = await hostile.block(node([cids.raw_cid(os.urandom(32))], [MEBI]))
+            other_tree = await hostile.block(node([leaf, leaf], [MEBI, MEBI], claimed=1))
+            garbage = str(cids.Cid("dag-pb", cids.parse(await hostile.block(b"no node", "raw")).digest))
+            for name, fault in {
+                laughs: TooLarge,
+                small: TooLarge,
+                deep: CandorError,
+                lost: NotStored,
+                other_tree: CandorError,
+                garbage: CandorError,
+            }.items():
+                async with asyncio.timeout(60):
+                    await fails(fault, other.get(name, limit=3 * MEBI))
+                    await fails(fault, other.bring(name, limit=3 * MEBI))
+            held = [await honest.has(each) for each in hidden]
+            assert sum(held) < 20, "what nobody reads is not fetched"
 
         stores.run(check)

@@ -85,8 +85,10 @@ class Federation:
     outcomes: list[dict[str, Outcome]] = field(default_factory=list)
 
     @classmethod
-    async def ready(cls, directory: Path, *, first: bytes | None = None, **terms: Any) -> Federation:
-        """`first`: another view than the initial model's."""
+    async def ready(
+        cls, directory: Path, *, first: bytes | None = None, roster: bool = True, **terms: Any
+    ) -> Federation:
+        """`first`: another view than the initial model's; without a roster whoever comes may take part."""
         problem, trainer = Synthetic(1, labels=LABELS, public_items=ITEMS, private_items=600), Machine(0)
         model = parameters.to_bytes(trainer.initial())
         view = first or public_view(trainer, trainer.initial(), problem.public(), LABELS)
@@ -112,7 +114,8 @@ class Federation:
         made = world.spec(**spec)
         await world.mint(made.pool + MEMBERS * made.lock * 3)
         members = await world.members(MEMBERS, made.lock * 3)
-        await world.create(**spec, allow_list=sorted(each.member_id for each in members))
+        allowed = sorted(each.member_id for each in members) if roster else None
+        await world.create(**spec, allow_list=allowed)
         job = await world.view.job("job")
         assert job is not None
         seats = []
@@ -135,17 +138,17 @@ class Federation:
             ticking = group.create_task(self._tick())
             await asyncio.gather(*(agent.run() for agent in agents))
             ticking.cancel()
-        for number in range(1, ROUNDS + 1):
+        for number in range(1, self.seats[0].job.spec.rounds + 1):
             self.states.append(await self.world.state(round=number))
             self.outcomes.append(await self.world.outcomes(round=number))
         held = await self.world.holdings()
         assert held.locks == held.escrows == 0
 
-    async def _tick(self) -> None:
-        """Time passes only while nobody acts."""
+    async def _tick(self, idle: float = 0.1) -> None:
+        """Time passes only while nobody acts for so many seconds."""
         watch = self.world.ledger(self.world.identities.issue("Org1MSP", "Watch"))
         while True:
-            if not await watch.changed(0.1):
+            if not await watch.changed(idle):
                 self.world.clock.time += 2
 
     def paid(self, place: int) -> list[int]:

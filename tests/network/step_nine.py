@@ -64,8 +64,8 @@ class Wrapped(Store):
     async def keep(self, data: bytes) -> str:
         return await (self._hide() if data == self._hidden else self._store.keep(data))
 
-    async def bring(self, cid: str) -> None:
-        await self._store.bring(cid)
+    async def bring(self, cid: str, *, limit: int) -> None:
+        await self._store.bring(cid, limit=limit)
 
     async def _hide(self) -> str:
         """Withhold it: pass it off as stored."""

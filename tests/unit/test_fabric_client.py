@@ -257,7 +257,7 @@ def test_handing_over_a_transaction_ends_when_it_is_cancelled_also_just_as_the_a
                 return await came
 
         orderer: Any = Orderer()
-        sending = asyncio.create_task(Orderers([orderer]).broadcast(b"envelope"))
+        sending = asyncio.create_task(Orderers([orderer]).broadcast(b"envelope", 0))
         await asyncio.sleep(0.01)
         came.set_result(SimpleNamespace(status=200, info=""))
         for _ in range(steps):

@@ -52,8 +52,8 @@ class Deliverer:
 
     _client_cert_path = None
 
-    def __init__(self, name: str, *sent: int | str | None) -> None:
-        self.name, self._sent = name, sent
+    def __init__(self, name: str, *sent: int | str | None, msp_id: str = "Org1MSP") -> None:
+        self.name, self._sent, self.msp_id = name, sent, msp_id
 
     def delivery(self, envelope: Any, scheduler: Any = None, filtered: bool = True) -> Stream:
         return Stream(self._sent)
@@ -207,13 +207,28 @@ class FakeOrderer:
 def hand_over(*statuses: int | None) -> list[int]:
     """How often each orderer was asked."""
     nodes: list[Any] = [FakeOrderer(f"orderer{i}", status) for i, status in enumerate(statuses)]
-    asyncio.run(Orderers(nodes).broadcast(b"envelope"))
+    asyncio.run(Orderers(nodes).broadcast(b"envelope", 0))
     return [each.asked for each in nodes]
 
 
 def test_one_orderer_that_takes_a_transaction_is_enough() -> None:
     assert hand_over(200, 200) == [1, 0]
     assert hand_over(503, None, 400, 200) == [1, 1, 1, 1]
+
+
+def test_of_an_orderer_that_passes_nothing_on_every_transaction_gets_away_at_its_second_try() -> None:
+    """Three transactions at once, and as many orderers: whoever went on from the last one asked would go in circles."""
+
+    async def check() -> None:
+        nodes: list[Any] = [FakeOrderer(f"orderer{i}", 200) for i in range(3)]
+        orderers = Orderers(nodes)
+        for turn in [orderers.turn() for _ in range(3)]:
+            before = [node.asked for node in nodes]
+            for again in range(2):
+                await orderers.broadcast(b"envelope", turn + again)
+            assert sum(node.asked > was for node, was in zip(nodes, before, strict=True)) == 2
+
+    asyncio.run(check())
 
 
 def test_a_transaction_is_refused_when_every_orderer_calls_it_hopeless_and_else_tried_again() -> None:

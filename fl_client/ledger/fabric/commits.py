@@ -17,12 +17,18 @@ _log = logging.getLogger(__name__)
 class Commits:
     """Follows the chain in a task of its own and tells whoever waits for a transaction or a block.
 
-    ``stream(start)`` must yield FilteredBlocks from ``start`` on, for ever.
+    ``stream(start)`` must yield FilteredBlocks from ``start`` on, for ever; ``believed()``: whether the last one's
+    word counts on how its transactions fared, which no signature covers.
     """
 
-    def __init__(self, stream: Callable[[int], AsyncIterable[Any]], start: int) -> None:
+    def __init__(
+        self,
+        stream: Callable[[int], AsyncIterable[Any]],
+        start: int,
+        believed: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.following = start  # the number of the next block
-        self._stream = stream
+        self._stream, self._believed = stream, believed
         self._waiting: dict[str, asyncio.Future[blocks.Outcome]] = {}
         self._news = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name="commits")
@@ -70,7 +76,7 @@ class Commits:
             self._news.set()
 
     def _take(self, block: Any) -> None:
-        for tx_id, outcome in blocks.outcomes(block):
+        for tx_id, outcome in blocks.outcomes(block) if self._believed() else ():
             future = self._waiting.get(tx_id)
             if future is not None and not future.done():  # a re-sent copy comes later, as a duplicate
                 future.set_result(outcome)

@@ -16,6 +16,7 @@ from fl_client.ledger import verdict
 from fl_client.ledger.base import majority
 from fl_client.ledger.refusal import parse_refusal
 
+from . import protos
 from .breaker import Breaker
 from .identity import endorsed_by
 from .proposals import Proposal
@@ -55,27 +56,34 @@ class Endorsers:
     async def one(self, proposal: Proposal, what: str, *, at_any_height: bool = False) -> Any:
         """The first peer's ProposalResponse; the next is asked when one is unreachable, ill or slow.
 
+        Where the own organisation's peers do not answer, another's may still not refuse for good on its own.
         ``at_any_height``: also of a peer that is not current.
         Raises: Refused, Unavailable.
         """
-        waiting, errors = self.in_order(), list[CandorError]()
-        asked: set[asyncio.Task[verdict.Outcome]] = set()
+        waiting, errors, finals = self.in_order(), list[CandorError](), dict[str, Refused]()
+        ask = self._ask if at_any_height else self._ask_if_current
+        asked: dict[asyncio.Task[verdict.Outcome], Peer] = {}
         try:
             while waiting or asked:
                 if waiting:
-                    ask = self._ask if at_any_height else self._ask_if_current
-                    asked.add(asyncio.create_task(ask(waiting.pop(0), proposal, _content)))
+                    peer = waiting.pop(0)
+                    asked[asyncio.create_task(ask(peer, proposal, _content))] = peer
                 limit = _SLOW if waiting else None
-                done, asked = await asyncio.wait(asked, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-                for outcome in (task.result() for task in done):
+                done, _ = await asyncio.wait(asked, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+                for peer, outcome in [(asked.pop(task), task.result()) for task in done]:
                     if isinstance(outcome, verdict.Answer):
                         return outcome.response
                     if isinstance(outcome, Refused) and outcome.code < 500:
-                        raise outcome
+                        if not outcome.final or peer.msp_id == self.organisations[0]:
+                            raise outcome
+                        finals[peer.msp_id] = outcome
                     errors.append(outcome)
         finally:
             _cancel(asked)
-        raise next((error for error in errors if isinstance(error, Refused)), None) or Unavailable(
+        if len(finals) >= majority(len(self.organisations)):
+            raise next(iter(finals.values()))
+        defects = [each for each in errors if isinstance(each, Refused) and each.code >= 500]
+        raise next(iter(defects), None) or Unavailable(
             f"{what}: no peer answered ({'; '.join(map(str, errors))})"
         )
 
@@ -166,7 +174,10 @@ class Endorsers:
         if not endorsed_by(response.endorsement, response.payload, peer.msp_id):
             _log.warning("peer %s sent an endorsement that is not signed by its organisation", peer.name)
             return Unavailable(f"{peer.name}: its endorsement is not validly signed")
-        return verdict.Answer(peer.msp_id, content(response), response)
+        try:
+            return verdict.Answer(peer.msp_id, content(response), response)
+        except protos.DecodeError:
+            return Unavailable(f"{peer.name}: what it endorsed is no chaincode's answer")
 
 
 def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:

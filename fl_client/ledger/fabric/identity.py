@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -49,14 +49,17 @@ def member_id(user: Any) -> str:
 
 
 def endorsed_by(endorsement: Any, payload: bytes, msp_id: str) -> bool:
-    """Whether the endorsement is of that organisation and its signature is valid. hfc checks neither."""
+    """Whether the endorsement is of that organisation and its signature is valid. hfc checks neither.
+
+    Whose certificate it is that says so, only the peers that validate the transaction know.
+    """
     try:
         endorser = protos.identities.SerializedIdentity.FromString(endorsement.endorser)
         public = x509.load_pem_x509_certificate(endorser.id_bytes).public_key()
         if endorser.mspid != msp_id or not isinstance(public, ec.EllipticCurvePublicKey):
             return False
         public.verify(endorsement.signature, payload + endorsement.endorser, ec.ECDSA(hashes.SHA256()))
-    except (InvalidSignature, ValueError):
+    except (InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion, ValueError, protos.DecodeError):
         return False
     return True
 

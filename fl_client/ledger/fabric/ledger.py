@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from fl_client.errors import (
     Refused,
     Unavailable,
 )
-from fl_client.ledger.base import Event, Ledger, Receipt
+from fl_client.ledger.base import Event, Ledger, Receipt, majority
 
 from . import blocks, protos
 from .commits import Commits
@@ -33,7 +34,7 @@ from .proposals import Proposal, propose, signed_result
 from .transport import Orderer, Peer
 
 _COMMIT_TIMEOUT = 45.0
-_RESEND = 3.0
+_RESEND, _ASK = 3.0, 0.5
 _STATUS_TIMEOUT = 5.0
 _HEIGHT_TIMEOUT = 2.0
 _CATCH_UP, _POLL = 2.0, 0.03
@@ -76,10 +77,10 @@ class FabricLedger(Ledger):
         self._nodes = [*peers, *orderers]
         self._peers, self._orderers = peers, Orderers(orderers)
         self._endorsers = Endorsers(peers, self._is_current)
-        self._follower = self._new_follower()
+        self._follower = Follower(self._endorsers.in_order, self.channel, self._user, self._sure_height)
         try:
             stream = functools.partial(self._follower.blocks, filtered=True)
-            self._commits = Commits(stream, await self.height())
+            self._commits = Commits(stream, await self.height(), lambda: self._follower.at_home)
         except BaseException:
             await self._disconnect()
             raise
@@ -143,7 +144,7 @@ class FabricLedger(Ledger):
             if future.done():
                 return future.result()
             if sending.done():
-                sending.result()  # raises: it ends by an error alone
+                sending.result()  # raises: without an outcome it ends by an error alone
             outcome = await self._outcome(tx_id)
             if outcome is None:
                 raise CommitTimeout(tx_id)
@@ -159,35 +160,50 @@ class FabricLedger(Ledger):
         """The SAME envelope again and again: one accepted by a Raft leader that dies is lost.
 
         It cannot commit twice, since a second copy is marked DUPLICATE_TXID. From the second
-        time on, peers are asked too: the one whose blocks are followed may hang.
+        time on, peers are asked too: the one whose blocks are followed may hang. Where that is
+        another organisation's, they are asked all the time. Each time another orderer comes first:
+        one may take everything and pass on nothing.
         """
-        while not future.done():
-            began = time.monotonic()
+        for turn in itertools.count(self._orderers.turn()):
+            again = time.monotonic() + _RESEND
             with contextlib.suppress(Unavailable):
-                await self._orderers.broadcast(envelope)
-            await asyncio.sleep(max(0.0, began + _RESEND - time.monotonic()))
-            outcome = await self._outcome(tx_id)
-            if outcome is not None and not future.done():
-                future.set_result(outcome)
+                await self._orderers.broadcast(envelope, turn)
+            while True:
+                left = max(0.0, again - time.monotonic())
+                await asyncio.sleep(left if self._follower.at_home else min(left, _ASK))
+                outcome = await self._outcome(tx_id)
+                if outcome is not None and not future.done():
+                    future.set_result(outcome)
+                if future.done():
+                    return
+                if time.monotonic() >= again:
+                    break
 
     async def _outcome(self, tx_id: str) -> blocks.Outcome | None:
-        """What any peer's ledger says about the transaction; None when none of them has it.
+        """What the own organisation's ledger says about the transaction, or most organisations'; else None.
 
         (GetBlockByTxID: like GetTransactionByID, with the block's number.)
         """
         proposal = propose(self._user, self.channel, "qscc", "GetBlockByTxID", [self.channel, tx_id])
 
-        async def ask(peer: Peer) -> blocks.Outcome | None:
+        async def ask(peer: Peer) -> tuple[str, blocks.Outcome | None]:
             with contextlib.suppress(Exception):  # unreachable, or does not know it: the same here
                 response = await peer.send_proposal(proposal.signed, _STATUS_TIMEOUT)
                 if response.response.status == 200:
-                    return blocks.outcome_in(protos.common.Block.FromString(response.response.payload), tx_id)
-            return None
+                    block = protos.common.Block.FromString(response.response.payload)
+                    return peer.msp_id, blocks.outcome_in(block, tx_id)
+            return peer.msp_id, None
 
         asked = [asyncio.create_task(ask(peer)) for peer in self._peers]
+        said: dict[blocks.Outcome, set[str]] = {}
         try:
             for answer in asyncio.as_completed(asked):
-                if (outcome := await answer) is not None:
+                organisation, outcome = await answer
+                if outcome is None:
+                    continue
+                who = said.setdefault(outcome, set())
+                who.add(organisation)
+                if organisation == self.msp_id or len(who) >= majority(len(self.organisations)):
                     return outcome
             return None
         finally:
@@ -219,6 +235,14 @@ class FabricLedger(Ledger):
             if height < seen:
                 await asyncio.sleep(_POLL)
         return True
+
+    async def _sure_height(self) -> int:
+        """How many blocks peers of more than half of the organisations have."""
+        heights = await asyncio.gather(*map(self._height_of, self._peers))
+        found = dict.fromkeys(self.organisations, 0)
+        for peer, height in zip(self._peers, heights, strict=True):
+            found[peer.msp_id] = max(found[peer.msp_id], height)
+        return sorted(found.values(), reverse=True)[majority(len(found)) - 1]
 
     async def _height_of(self, peer: Peer) -> int:
         """The peer's height; -1 when it does not tell."""

@@ -29,14 +29,18 @@ class Orderers:
         self._turn = itertools.count()
         self._breaker = Breaker()
 
-    async def broadcast(self, envelope: Any) -> None:
-        """Have one orderer take the envelope. It may still be lost with that orderer: send it again.
+    def turn(self) -> int:
+        """Whose turn it is to be asked first."""
+        return next(self._turn)
+
+    async def broadcast(self, envelope: Any, turn: int) -> None:
+        """Have one orderer take the envelope. It may still be lost with that orderer: send it again, a turn later.
 
         Raises: Refused when every orderer calls it hopeless, Unavailable when none took it.
         """
         refusals: list[Refused] = []
         reasons: list[str] = []
-        for orderer in self._in_turn():
+        for orderer in self._in_turn(turn):
             problem = await self._send(orderer, envelope)
             if problem is None:
                 return
@@ -47,8 +51,8 @@ class Orderers:
             raise refusals[0]
         raise Unavailable(f"no orderer took the transaction ({'; '.join(reasons)})")
 
-    def _in_turn(self) -> list[Orderer]:
-        first = next(self._turn) % len(self._orderers)
+    def _in_turn(self, turn: int) -> list[Orderer]:
+        first = turn % len(self._orderers)
         return self._breaker.order(self._orderers[first:] + self._orderers[:first])
 
     async def _send(self, orderer: Orderer, envelope: Any) -> Refused | str | None:
