@@ -12,6 +12,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 from chaincode.records import Phase, RoundState
@@ -69,7 +70,7 @@ class Agent:
                 log.info("round %d: %s", number, state.phase)
                 return state
             try:
-                await self._done_with(number, self._step(number, state), final=_joins(state))
+                await self._done_with(number, self._step(number, state), final=partial(self._joins, state))
             except Refused:
                 if state is None and await self._asked(lambda: self.seat.view.cancelled(self.seat.job.id)):
                     return None
@@ -89,7 +90,7 @@ class Agent:
                 await asyncio.sleep(self._look)
 
     @staticmethod
-    async def _done_with(number: int, step: Awaitable[object], *, final: bool = False) -> bool:
+    async def _done_with(number: int, step: Awaitable[object], *, final: Callable[[], bool] = bool) -> bool:
         """Whether a step was done, and was due; what may pass is tried again at the next look.
 
         A final refusal is the agent's end where `final`. After its commit it may have lost nothing yet but a step
@@ -98,7 +99,7 @@ class Agent:
         try:
             return await step is not False
         except Refused as refusal:
-            if refusal.final and final:
+            if refusal.final and final():
                 raise
             log.log(logging.WARNING if refusal.final else logging.DEBUG, "round %d: %s", number, refusal)
         except PASSING as fault:
@@ -114,7 +115,7 @@ class Agent:
             return
         match state.phase:
             case Phase.COMMIT if await self._still_to(state, "commit"):
-                if not await self._done_with(number, self._commit(state), final=True):
+                if not await self._done_with(number, self._commit(state), final=lambda: True):
                     await self._push(number, state, lambda: steps.close(seat, state))
             case Phase.COMMIT:
                 await self._push(number, state, lambda: steps.close(seat, state))
@@ -133,6 +134,10 @@ class Agent:
                 await self._push(number, state, lambda: steps.begin(seat, state))
             case Phase.AGGREGATE if not await self._done_with(number, self._aggregator.act(state)):
                 await self._push(number, state, lambda: self._aggregator.finalise(state))
+
+    def _joins(self, state: RoundState | None) -> bool:
+        """Whether the client has nothing at stake in the round yet."""
+        return state is None or (state.phase is Phase.COMMIT and _key(state, "commit") not in self._done)
 
     async def _commit(self, state: RoundState) -> None:
         """Take part in the round, unless its organisation's places are taken: then it is left to others."""
@@ -194,11 +199,6 @@ class Agent:
             await check
         except CandorError as fault:
             log.warning("cannot check the aggregate: %s", fault)
-
-
-def _joins(state: RoundState | None) -> bool:
-    """Whether the client has nothing at stake in the round yet."""
-    return state is None or state.phase is Phase.COMMIT
 
 
 def _key(state: RoundState, step: str) -> str:
