@@ -14,12 +14,12 @@ from chaincode import report, scoring
 from chaincode.contracts import settlement
 from chaincode.shim.memory import Endorsement, endorse
 
-RULE = "dasgupta-ghosh"
+SCHEME = ("paper", "dasgupta-ghosh")
 
 
 @pytest.fixture
 def small() -> Sealed:
-    return sealed(RULE, clients=6, tasks=16, alphabet=4)
+    return sealed(*SCHEME, clients=6, tasks=16, alphabet=4)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_other_inputs_are_other_scores_and_only_the_newest_are_kept(
 ) -> None:
     monkeypatch.setattr(settlement, "KEPT", 2)
     server = served()
-    rounds = [sealed(RULE, clients=4, tasks=16, alphabet=4, seed=seed) for seed in range(3)]
+    rounds = [sealed(*SCHEME, clients=4, tasks=16, alphabet=4, seed=seed) for seed in range(3)]
     for made in rounds:
         together(lambda made=made: endorse(server, called(made)))
     assert len(runs) == 3
