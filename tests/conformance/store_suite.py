@@ -35,8 +35,8 @@ class Stores(ABC):
         return asyncio.run(body())
 
 
-async def fails(kind: type[CandorError], work: Awaitable[Any]) -> Any:
-    """The error of that very kind which ``work`` must raise."""
+async def fails(kind: type[CandorError] | tuple[type[CandorError], ...], work: Awaitable[Any]) -> Any:
+    """The error of that kind (or one of those) which ``work`` must raise."""
     with pytest.raises(kind) as caught:
         await work
     return caught.value

@@ -1,6 +1,8 @@
 """Beacons: real ones pass, everything else is refused with its reason."""
 
 import hashlib
+import sys
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -71,6 +73,15 @@ def test_a_development_signer_depends_on_its_seed_alone() -> None:
     assert DevSigner(b"tess", 3, 1_700_000_000).info.public_key != INFO.public_key
 
 
+@pytest.fixture
+def own_recursion_limit() -> Iterator[None]:
+    """py_ecc raises the limit for the whole process, above what the C stack of a JSON decoder bears."""
+    limit = sys.getrecursionlimit()
+    yield
+    sys.setrecursionlimit(limit)
+
+
+@pytest.mark.usefixtures("own_recursion_limit")
 def test_an_independent_implementation_agrees() -> None:
     from py_ecc.bls.hash_to_curve import hash_to_G1
     from py_ecc.bls.point_compression import decompress_G1, decompress_G2

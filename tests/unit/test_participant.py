@@ -32,7 +32,7 @@ def begin(directory: Path, register: Any, monkeypatch: pytest.MonkeyPatch) -> li
             if left := asyncio.all_tasks() - {asyncio.current_task()}:
                 await asyncio.wait(left)
 
-    monkeypatch.setattr(participant.steps, "register", register)
+    monkeypatch.setattr(participant, "registered", register)
     asyncio.run(scene())
     gc.collect()
     return complaints
