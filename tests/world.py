@@ -284,6 +284,25 @@ class World:
             self.clock.time = max(self.clock.time, deadline) + self.terms.beacon.period
         await self.admin.submit("Rounds:seal", job, round, self.beacon())
 
+    async def sealed(
+        self,
+        members: Sequence[EmbeddedLedger],
+        works: Mapping[str, Work],
+        *,
+        revealing: Sequence[EmbeddedLedger] | None = None,
+        round: int = 1,
+        late: bool = True,
+    ) -> None:
+        """From the opening to the seal: all of them commit, some (default all) reveal."""
+        await self.open(round=round)
+        for who in members:
+            await self.commit(who, works[who.member_id], round=round)
+        await self.close(round=round)
+        await self.pair(round=round)
+        for who in members if revealing is None else revealing:
+            await self.reveal(who, works[who.member_id], round=round)
+        await self.seal(round=round, late=late)
+
     async def settle(
         self,
         works: Mapping[str, Work],

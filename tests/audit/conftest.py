@@ -12,6 +12,7 @@ import pytest
 from fl_client.audit import FileEvidence, Report, audit, export
 from fl_client.store import DirectoryStore
 from tests.audit.fabric_chain import Authorities, Channel
+from tests.audit.fabric_forging import FabricForgery
 from tests.audit.forging import Forgery, Keys, keys_of, replace
 from tests.audit.honest import Honest, play
 from tests.world import ORGANISATIONS
@@ -52,6 +53,16 @@ def fabric(played: Played, tmp_path_factory: pytest.TempPathFactory) -> Fabric:
     plain.raw = [block.SerializeToString() for block in made.chain(plain.blocks)]
     plain.manifest = replace(plain.manifest, ledger="fabric", organisations=())
     return Fabric(made, plain.write(tmp_path_factory.mktemp("fabric") / "fabric.zip"))
+
+
+@pytest.fixture
+def blocks(fabric: Fabric, tmp_path: Path) -> Path:
+    """A directory of blocks as `peer channel fetch` writes them."""
+    directory = tmp_path / "blocks"
+    directory.mkdir()
+    for block in FabricForgery(fabric.file).chain:
+        (directory / f"candor_{block.header.number}.block").write_bytes(block.SerializeToString())
+    return directory
 
 
 @pytest.fixture(scope="session")

@@ -43,16 +43,6 @@ def command(*arguments: object) -> tuple[int, str]:
 
 
 @pytest.fixture
-def blocks(fabric: Fabric, tmp_path: Path) -> Path:
-    """As `peer channel fetch` writes them."""
-    directory = tmp_path / "blocks"
-    directory.mkdir()
-    for block in FabricForgery(fabric.file).chain:
-        (directory / f"candor_{block.header.number}.block").write_bytes(block.SerializeToString())
-    return directory
-
-
-@pytest.fixture
 def contents(fabric: Fabric, tmp_path: Path) -> Path:
     """Content under names that say nothing."""
     directory = tmp_path / "contents"

@@ -21,8 +21,6 @@ from fl_client.audit.blocks import VALID, Transaction
 from fl_client.audit.page import html
 from fl_client.audit.text import text, to_json
 from fl_client.errors import BadInput
-from tests.audit.conftest import Fabric
-from tests.audit.fabric_forging import FabricForgery
 from tests.audit.forging import Forgery, replace
 
 STEERING = "\x1b[31m\u202e"  # it colours what follows, and turns it round
@@ -92,35 +90,25 @@ def test_a_damaged_entry_however_it_is_packed(evidence_file: Path, tmp_path: Pat
     assert name in next(each for each in report.findings if each.kind is Class.EVIDENCE).what
 
 
-@pytest.fixture
-def fetched(fabric: Fabric, tmp_path: Path) -> Path:
-    """A directory of blocks as `peer channel fetch` writes them."""
-    directory = tmp_path / "fetched"
-    directory.mkdir()
-    for block in FabricForgery(fabric.file).chain:
-        (directory / f"{block.header.number}.block").write_bytes(block.SerializeToString())
-    return directory
-
-
-def test_a_file_whose_name_is_no_text(evidence_file: Path, fetched: Path, tmp_path: Path):
+def test_a_file_whose_name_is_no_text(evidence_file: Path, blocks: Path, tmp_path: Path):
     unpacked = tmp_path / "unpacked"
     with zipfile.ZipFile(evidence_file) as archive:
         archive.extractall(unpacked)
-    for directory, name in ((unpacked / "blocks", b"\xff"), (fetched, b"\xff.block")):
+    for directory, name in ((unpacked / "blocks", b"\xff"), (blocks, b"\xff.block")):
         Path(os.fsdecode(os.fsencode(directory) + b"/" + name)).write_bytes(b"\xff")
-    for evidence in (FileEvidence(unpacked), BlockFiles(fetched, "job")):
+    for evidence in (FileEvidence(unpacked), BlockFiles(blocks, "job")):
         report = asyncio.run(audit(evidence))
         told(report)
         assert "\ufffd" in next(each.what for each in report.findings if each.kind is Class.EVIDENCE)
 
 
-def test_what_is_no_file_is_not_waited_for(fetched: Path):
+def test_what_is_no_file_is_not_waited_for(blocks: Path):
     """A pipe that nobody writes into would be read for ever."""
-    os.mkfifo(fetched / "pipe.block")
-    os.mkfifo(fetched / "blockfile_000000")
-    assert BlockFiles(fetched, "job").findings == []
+    os.mkfifo(blocks / "pipe.block")
+    os.mkfifo(blocks / "blockfile_000000")
+    assert BlockFiles(blocks, "job").findings == []
     with pytest.raises(BadInput, match="holds neither"):
-        BlockFiles(fetched / "pipe.block", "job")
+        BlockFiles(blocks / "pipe.block", "job")
 
 
 def test_arguments_that_are_no_text_are_told_in_hex_and_command_no_terminal():

@@ -122,14 +122,7 @@ def test_a_reveal_that_was_set_aside_moves_no_money(tmp_path: Path):
     async def work() -> None:
         world, members, spec = await ready(3, rounds=1)
         works = {who.member_id: world.work(spec) for who in members}
-        await world.open()
-        for who in members:
-            await world.commit(who, works[who.member_id])
-        await world.close()
-        await world.pair()
-        for who in members:
-            await world.reveal(who, works[who.member_id])
-        await world.seal()
+        await world.sealed(members, works)
         gone = members[0].member_id
         for admin in list(world.admins.values())[:2]:
             await admin.submit("Settlement:missing", "job", 1, gone)

@@ -21,15 +21,8 @@ def run(story) -> None:
 async def played(world: World, members, spec, *, revealing=None, round: int = 1):
     """Commit by all, reveal by some (default all), settle."""
     works = {who.member_id: world.work(spec, [i % 3 for i in range(spec.tasks)]) for who in members}
-    await world.open(round=round)
-    for who in members:
-        await world.commit(who, works[who.member_id], round=round)
-    await world.close(round=round)
-    await world.pair(round=round)
     shown = members if revealing is None else revealing
-    for who in shown:
-        await world.reveal(who, works[who.member_id], round=round)
-    await world.seal(round=round)
+    await world.sealed(members, works, revealing=shown, round=round)
     await world.settle({who.member_id: works[who.member_id] for who in shown}, round=round)
     return works
 
@@ -201,14 +194,7 @@ def test_a_vanished_report_is_set_aside_by_more_than_half_of_the_organisations()
     async def story() -> None:
         world, members, spec = await ready(4)
         works = {who.member_id: world.work(spec) for who in members}
-        await world.open()
-        for who in members:
-            await world.commit(who, works[who.member_id])
-        await world.close()
-        await world.pair()
-        for who in members:
-            await world.reveal(who, works[who.member_id])
-        await world.seal(late=False)
+        await world.sealed(members, works, late=False)
         gone = members[0].member_id
         left = {member: work for member, work in works.items() if member != gone}
         with pytest.raises(Refused):
